@@ -1,0 +1,14 @@
+// Compiler shorthands. Promises nothing else.
+#pragma once
+
+// Exported from the shared object; everything else is hidden by the version script and by default.
+#define FORKMEND_EXPORT extern "C" __attribute__((visibility("default")))
+#define FORKMEND_LIKELY(x) __builtin_expect(!!(x), 1)
+#define FORKMEND_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define FORKMEND_NOINLINE __attribute__((noinline))
+#define FORKMEND_COLD __attribute__((noinline, cold))
+#define FORKMEND_INLINE inline __attribute__((always_inline))
+// Initial-exec: one instruction, no __tls_get_addr, no allocation. The static TLS of a process is
+// small and shared by all preloads (dyninst#101), so only pointers and flags are kept there.
+#define FORKMEND_TLS __thread __attribute__((tls_model("initial-exec")))
+#define FORKMEND_CALLER __builtin_return_address(0)

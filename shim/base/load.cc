@@ -1,0 +1,120 @@
+#include "shim/base/load.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "shim/base/armed.h"
+#include "shim/base/doctor.h"
+#include "shim/base/glob.h"
+#include "shim/base/real.h"
+#include "shim/base/settings.h"
+#include "shim/base/text.h"
+#include "shim/python/bridge.h"
+#include "shim/reporting/event.h"
+#include "shim/threads/thread.h"
+#include "shim/version.h"
+
+// What interpose/vfork.S and interpose/syscall.S jump through.
+extern "C" {
+extern char** environ;
+__attribute__((visibility("hidden"))) pid_t (*forkmend_real_vfork)();
+__attribute__((visibility("hidden"))) int forkmend_vforks;
+__attribute__((visibility("hidden"))) forkmend::SyscallFn forkmend_real_syscall;
+
+// Present in a process that a sanitizer watches. Weak references, not dlsym: one that fails in a
+// constructor would allocate.
+void __asan_init() __attribute__((weak));
+void __tsan_init() __attribute__((weak));
+void __msan_init() __attribute__((weak));
+void __hwasan_init() __attribute__((weak));
+}
+
+namespace forkmend {
+
+std::atomic<Activity> activity{Activity::not_loaded};
+
+namespace {
+
+const char* sanitizer() {
+  if (&__asan_init != nullptr) return "AddressSanitizer";
+  if (&__tsan_init != nullptr) return "ThreadSanitizer";
+  if (&__msan_init != nullptr) return "MemorySanitizer";
+  if (&__hwasan_init != nullptr) return "HWAddressSanitizer";
+  return nullptr;
+}
+
+bool excluded_by_only() {
+  if (settings.only[0] == '\0') return false;
+  const auto* executable = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  const std::string_view name = base_name(executable != nullptr ? executable : "");
+  bool listed = false;
+  for_each_item(settings.only, [&](std::string_view item) {
+    listed = listed || glob_match(item, name);
+  });
+  return !listed;
+}
+
+// FORKMEND_INHERIT=0: programs that this one starts run without the shim. The entry is edited in
+// place, so that nothing is allocated and getenv sees the same string.
+void remove_from_preload(char** environment) {
+  constexpr std::string_view kVariable = "LD_PRELOAD=";
+  for (char** entry = environment; *entry != nullptr; entry++) {
+    if (std::string_view(*entry).substr(0, kVariable.size()) != kVariable) continue;
+    char* out = *entry + kVariable.size();
+    bool first = true;
+    for (const char* in = out; *in != '\0';) {
+      const std::size_t size = strcspn(in, ": ");
+      const std::string_view item(in, size);
+      in += size;
+      while (*in == ':' || *in == ' ') in++;
+      if (glob_match("libforkmend*", base_name(item))) continue;
+      if (!first) *out++ = ':';
+      memmove(out, item.data(), item.size());
+      out += item.size();
+      first = false;
+    }
+    *out = '\0';
+  }
+}
+
+bool decide(char** environment) {
+  if (getauxval(AT_SECURE) != 0) return false;
+  read_environment(environment, report_setting);
+  if (settings.off || excluded_by_only()) return false;
+  if (const char* name = sanitizer()) {
+    static constexpr char kLine[] = "forkmend: off in this process: it runs under ";
+    Text<128> line;
+    line.append(kLine).append(name);
+    line.end_line();
+    sys::write(2, line.data(), line.size());
+    return false;
+  }
+  return true;
+}
+
+__attribute__((constructor)) void constructor() { load(); }
+
+}  // namespace
+
+void load() {
+  static std::atomic<bool> begun{false};
+  if (begun.exchange(true)) return;
+  const int error = errno;
+  resolve_real_functions();
+  forkmend_real_vfork = real_functions.vfork;
+  forkmend_real_syscall = real_functions.syscall;
+  const bool active = decide(environ);
+  if (active) {
+    threads::adopt_main_thread();
+    if (!settings.inherit) remove_from_preload(environ);
+  }
+  activity.store(active ? Activity::active : Activity::inert, std::memory_order_release);
+  set_busy(Busy::unresolved, false);
+  if (active) python::install();
+  if (doctor::requested(environ)) doctor::run();
+  errno = error;
+}
+
+}  // namespace forkmend

@@ -1,0 +1,117 @@
+#include "shim/forking/protocol.h"
+
+#include <pthread.h>
+
+#include "shim/base/armed.h"
+#include "shim/base/syscall.h"
+#include "shim/base/token.h"
+#include "shim/forking/gate.h"
+#include "shim/forking/safepoint.h"
+#include "shim/locks/adopted.h"
+#include "shim/locks/held.h"
+#include "shim/reporting/modules.h"
+#include "shim/reviving/callback.h"
+#include "shim/runtimes/runtime.h"
+#include "shim/threads/thread.h"
+#include "shim/waiting/handover.h"
+
+namespace forkmend::forking {
+namespace {
+
+Origin pending;  // written in the parent; the child's copy of it is its origin
+int process_id;  // whose memory this is: tells the child from the parent in a shared handler
+
+// A fork of a process with one thread has nobody to wait for and nothing to lose.
+bool has_threads() { return threads::live.load(std::memory_order_relaxed) > 1; }
+bool has_lost_threads() { return threads::lost.load(std::memory_order_relaxed) > 0; }
+
+void note_origin(const void* caller) {
+  pending.monotonic = now();
+  pending.wall = now(CLOCK_REALTIME);
+  pending.parent_pid = sys::getpid();
+  pending.caller = caller;
+}
+
+}  // namespace
+
+// The only maker of ChildEntry. The order of the three lists below is the protocol.
+class Protocol {
+ public:
+  static void before(const void* caller) {
+    reviving::call_before_fork();  // runtimes' own preparation, while everything still runs
+    if (has_threads() || has_lost_threads()) note_origin(caller);
+    if (!has_threads()) return;
+    modules::refresh();   // the child may not: dl_iterate_phdr can hang there
+    safepoint::reach();   // the gate is closed from here on
+    locks::collect();     // what lost threads will hold: nothing moves any more
+  }
+
+  static void parent() {
+    safepoint::release();  // first of all: threads stand at the gate
+  }
+
+  static void child() {
+    const ChildEntry entry;
+    const int pid = sys::getpid();
+    process_id = pid;
+    restore_armed_page(entry);           // interposers look at it first
+    locks::after_fork_child(entry);      // while records still say who was the owner
+    threads::after_fork_child(entry, pid);
+    runtimes::after_fork_child(entry);
+    locks::adopted_after_fork_child(entry);
+    gate::after_fork_child(entry);
+    safepoint::after_fork_child(entry);
+    handover::after_fork_child(entry);
+    set_busy(Busy::lost_threads, threads::lost.load(std::memory_order_relaxed) > 0);
+    set_busy(Busy::registered_threads, runtimes::registered_threads.load() > 0);
+    reviving::call_child(entry);         // last: the runtimes' own code
+  }
+};
+
+namespace {
+
+// libc's handlers. The interposed call came first in nearly every fork; then these find their work
+// done. glibc 2.31 holds its handler lock through all of them: no waiting here.
+void on_prepare() {
+  if (!has_threads() || safepoint::held_by_this_thread()) return;
+  note_origin(nullptr);
+  safepoint::close_only();
+  locks::collect();
+}
+void on_parent() { Protocol::parent(); }
+void on_child() {
+  if (process_id != sys::getpid()) Protocol::child();
+}
+
+}  // namespace
+
+void before(const void* caller) {
+  process_id = sys::getpid();
+  Protocol::before(caller);
+}
+void after_parent() { Protocol::parent(); }
+void after_child() {
+  if (process_id != sys::getpid()) Protocol::child();
+}
+void after_daemon() {
+  after_child();
+  after_parent();
+}
+void after_child_bare() { Protocol::child(); }
+
+void notice_child() {
+  // A vfork child shares the page, so it is never here. Two threads cannot be: a new child has one.
+  note_origin(nullptr);
+  pending.parent_pid = sys::getppid();
+  Protocol::child();
+}
+
+void install_handlers() {
+  process_id = sys::getpid();
+  pthread_atfork(on_prepare, on_parent, on_child);
+}
+
+const Origin& origin() { return pending; }
+Origin& next_origin() { return pending; }
+
+}  // namespace forkmend::forking

@@ -1,0 +1,44 @@
+// The fork protocol: what happens before a fork, and after it in parent and child.
+//
+// Promises: protocol.cc holds the one list of which module's step runs when, and why. Every way to
+// fork ends here: the interposed calls (which may wait), libc's handlers (daemon and forkpty called
+// from inside libc: no waiting), and the wiped page (raw clone, SYS_fork).
+// Does not: hold anything of the shim's across somebody else's handler.
+#pragma once
+
+#include "shim/base/clock.h"
+
+namespace forkmend::forking {
+
+// In the forking thread, in the interposed call: the runtimes' own callbacks, then the safepoint.
+void before(const void* caller);
+void after_parent();
+void after_child();
+
+// After daemon(): the child's step was its handler's; the parent is here only after a failure.
+void after_daemon();
+
+// For _Fork, which may be called in a signal handler: nothing before, and no waiting.
+void after_child_bare();
+
+// A child that nobody announced called an interposed function.
+void notice_child();
+
+// Registers libc's fork handlers. Called before the first thread is created; a process that never
+// has a second thread needs none.
+void install_handlers();
+
+// Who forked this process, for the report.
+struct Origin {
+  Nanoseconds monotonic, wall;
+  int parent_pid;
+  const void* caller;         // address of the call to fork, or null
+  char python_file[256];      // where the interpreter was, if the bridge is in
+  char python_function[64];
+  int python_line;
+};
+const Origin& origin();
+// The bridge's before hook notes where the interpreter forks.
+Origin& next_origin();
+
+}  // namespace forkmend::forking

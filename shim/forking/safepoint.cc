@@ -1,0 +1,177 @@
+#include "shim/forking/safepoint.h"
+
+#include "shim/base/settings.h"
+#include "shim/base/syscall.h"
+#include "shim/base/text.h"
+#include "shim/forking/gate.h"
+#include "shim/reporting/event.h"
+#include "shim/runtimes/runtime.h"
+#include "shim/threads/kernel_state.h"
+#include "shim/threads/thread.h"
+
+namespace forkmend::safepoint {
+namespace {
+
+FORKMEND_TLS bool holding;
+
+// Yield for the first looks, since most threads park within a few microseconds; then sleep, since on
+// one CPU the others need it.
+constexpr int kYields = 20;
+constexpr Nanoseconds kPause = 20 * kMicrosecond;
+
+// A runtime that missed the deadline n times in a row gets the deadline halved n times, 1/32 at the
+// least: a runtime that never parks must not hold up each fork for the whole second.
+constexpr int kMostHalvings = 5;
+
+Nanoseconds allowance(const Runtime& r) {
+  const int misses = r.misses.load(std::memory_order_relaxed);
+  return settings.drain >> (misses < kMostHalvings ? misses : kMostHalvings);
+}
+
+bool is_gone(Thread& t) {
+  const int tid = t.tid.load(std::memory_order_relaxed);
+  return t.state.load() == ThreadState::exiting && tid != 0 &&
+         !sys::thread_exists(sys::getpid(), tid);
+}
+
+void pause(int look) {
+  if (look < kYields) {
+    sys::yield();
+    return;
+  }
+  const timespec time = to_timespec(kPause);
+  sys::call(SYS_nanosleep, sys::arg(&time));
+}
+
+template <class Visit>
+void for_each_waited_for(Visit&& visit) {
+  Thread* self = threads::self();
+  threads::for_each([&](Thread& t) {
+    if (!t.registered || &t == self || !threads::is_live(t)) return true;
+    Runtime* r = t.runtime;
+    if (r == nullptr) return true;
+    return visit(t, *r);
+  });
+}
+
+// One look: true if every thread of a settling runtime waits of its own accord, or is gone. `parks`
+// sums how often they parked: the same sum in two looks means that between the two all were parked
+// at once.
+bool look_settled(std::uint64_t& parks, Nanoseconds waited) {
+  bool settled = true;
+  parks = 0;
+  for_each_waited_for([&](Thread& t, Runtime& r) {
+    if (!r.settle || waited >= allowance(r) || is_gone(t)) return true;
+    parks += t.parks.load() + 1;
+    // A thread that was woken but did not run yet looks parked to us, not to the kernel.
+    settled = t.state.load() == ThreadState::parked && !t.gated.load() &&
+              kernel_state(t.tid.load(std::memory_order_relaxed)) == KernelState::sleeping;
+    return settled;
+  });
+  return settled;
+}
+
+bool needs_settling() {
+  bool any = false;
+  for_each_waited_for([&](Thread&, Runtime& r) { return !(any = any || r.settle); });
+  return any;
+}
+
+void settle(Nanoseconds start) {
+  std::uint64_t before = 0, after = 0;
+  for (int look = 0;; look++) {
+    const Nanoseconds waited = now() - start;
+    if (waited >= settings.drain) return;
+    if (look_settled(before, waited) && look_settled(after, waited) && before == after) return;
+    pause(look);
+  }
+}
+
+enum class Look : std::uint8_t { reached, unsettled, waiting };
+
+// One look at all threads behind the closed gate.
+Look look_parked(Nanoseconds waited) {
+  Look result = Look::reached;
+  for_each_waited_for([&](Thread& t, Runtime& r) {
+    if (waited >= allowance(r) || is_gone(t)) return true;
+    if (t.state.load() != ThreadState::parked) {
+      result = Look::waiting;
+      return false;
+    }
+    if (r.settle && t.gated.load()) {
+      result = Look::unsettled;
+      return false;
+    }
+    return true;
+  });
+  return result;
+}
+
+// Runtimes that have a thread which is neither parked nor gone missed this safepoint.
+void book_misses(Nanoseconds waited) {
+  bool missed[runtimes::kMaxRuntimes] = {};
+  bool any = false;
+  for_each_waited_for([&](Thread& t, Runtime& r) {
+    if (t.state.load() != ThreadState::parked && !is_gone(t))
+      any = missed[&r - &runtimes::at(0)] = true;
+    return true;
+  });
+  runtimes::for_each([&](Runtime& r) {
+    if (missed[&r - &runtimes::at(0)]) {
+      report_drain_missed(r, waited, allowance(r));
+      r.misses.fetch_add(1, std::memory_order_relaxed);
+    } else if (r.misses.load(std::memory_order_relaxed) != 0) {
+      r.misses.store(0, std::memory_order_relaxed);
+    }
+  });
+  if (!any && settings.log == Log::info && waited > kMillisecond)
+    say("fork waited {} us for its runtimes", waited / kMicrosecond);
+}
+
+}  // namespace
+
+bool held_by_this_thread() { return holding; }
+
+void reach() {
+  if (holding || runtimes::registered_threads.load() == 0 || settings.drain == 0) return;
+  const Nanoseconds start = now();
+  // A registered thread that forks counts as parked for the others that do.
+  Thread* self = threads::self();
+  if (self != nullptr) self->state.store(ThreadState::parked);
+  const bool settling = needs_settling();
+  for (;;) {
+    if (settling) settle(start);
+    gate::close(start + settings.drain);
+    Look seen = Look::waiting;
+    Nanoseconds waited = 0;
+    for (int look = 0; seen == Look::waiting; look++) {
+      waited = now() - start;
+      seen = look_parked(waited);
+      if (waited >= settings.drain) break;
+      if (seen == Look::waiting) pause(look);
+    }
+    if (seen != Look::unsettled || waited >= settings.drain) {
+      book_misses(waited);
+      break;
+    }
+    gate::open();  // a thread woke up between the two looks: let it finish what it began
+  }
+  holding = true;
+  if (self != nullptr) self->state.store(ThreadState::running);
+}
+
+void close_only() {
+  if (holding || runtimes::registered_threads.load() == 0) return;
+  gate::close(now() + settings.drain);
+  holding = true;
+}
+
+void release() {
+  if (!holding) return;
+  holding = false;
+  gate::open();
+}
+
+void after_fork_child(const ChildEntry&) { holding = false; }
+
+}  // namespace forkmend::safepoint

@@ -1,0 +1,51 @@
+// Condition variables, POSIX and C11. Signals are noted: a child that waits on a condition variable
+// learns from the note which lost thread used to signal it.
+#include "shim/interpose/c11.h"
+#include "shim/interpose/interpose.h"
+#include "shim/waiting/handover.h"
+#include "shim/waiting/waits.h"
+
+using namespace forkmend;
+
+FORKMEND_EXPORT int pthread_cond_wait(pthread_cond_t* c, pthread_mutex_t* m) {
+  return waiting::cond_wait(c, m, FORKMEND_CALLER);
+}
+
+FORKMEND_EXPORT int pthread_cond_timedwait(pthread_cond_t* c, pthread_mutex_t* m,
+                                           const timespec* deadline) {
+  return waiting::cond_timedwait(c, m, deadline, FORKMEND_CALLER);
+}
+
+FORKMEND_EXPORT int pthread_cond_clockwait(pthread_cond_t* c, pthread_mutex_t* m, clockid_t clock,
+                                           const timespec* deadline) {
+  return waiting::cond_clockwait(c, m, clock, deadline, FORKMEND_CALLER);
+}
+
+FORKMEND_EXPORT int pthread_cond_signal(pthread_cond_t* c) {
+  handover::note(c, FORKMEND_CALLER);
+  return real().pthread_cond_signal(c);
+}
+
+FORKMEND_EXPORT int pthread_cond_broadcast(pthread_cond_t* c) {
+  handover::note(c, FORKMEND_CALLER);
+  return real().pthread_cond_broadcast(c);
+}
+
+FORKMEND_EXPORT int cnd_wait(cnd_t* c, mtx_t* m) {
+  return c11::result(waiting::cond_wait(c11::cond(c), c11::mutex(m), FORKMEND_CALLER));
+}
+
+FORKMEND_EXPORT int cnd_timedwait(cnd_t* c, mtx_t* m, const timespec* deadline) {
+  return c11::result(
+      waiting::cond_timedwait(c11::cond(c), c11::mutex(m), deadline, FORKMEND_CALLER));
+}
+
+FORKMEND_EXPORT int cnd_signal(cnd_t* c) {
+  handover::note(c, FORKMEND_CALLER);
+  return real().cnd_signal(c);
+}
+
+FORKMEND_EXPORT int cnd_broadcast(cnd_t* c) {
+  handover::note(c, FORKMEND_CALLER);
+  return real().cnd_broadcast(c);
+}

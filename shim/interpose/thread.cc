@@ -1,0 +1,37 @@
+// Threads: creation, joins, names.
+#include "shim/base/load.h"
+#include "shim/interpose/c11.h"
+#include "shim/interpose/interpose.h"
+#include "shim/threads/create.h"
+#include "shim/waiting/waits.h"
+
+using namespace forkmend;
+
+FORKMEND_EXPORT int pthread_create(pthread_t* handle, const pthread_attr_t* attributes,
+                                   void* (*start)(void*), void* argument) {
+  if (!is_active()) return real().pthread_create(handle, attributes, start, argument);
+  return threads::create(handle, attributes, start, argument, FORKMEND_CALLER);
+}
+
+// Never reaches an interposed pthread_create (measured on four versions of glibc).
+FORKMEND_EXPORT int thrd_create(thrd_t* handle, thrd_start_t start, void* argument) {
+  if (!is_active()) return real().thrd_create(handle, start, argument);
+  return threads::create_c11(handle, start, argument, FORKMEND_CALLER);
+}
+
+FORKMEND_EXPORT int pthread_join(pthread_t thread, void** result) {
+  return waiting::join(thread, result, FORKMEND_CALLER);
+}
+
+FORKMEND_EXPORT int thrd_join(thrd_t thread, int* result) {
+  void* value = nullptr;
+  const int error = waiting::join(thread, &value, FORKMEND_CALLER);
+  if (error == 0 && result != nullptr) *result = static_cast<int>(reinterpret_cast<long>(value));
+  return c11::result(error);
+}
+
+FORKMEND_EXPORT int pthread_setname_np(pthread_t thread, const char* name) {
+  const int result = real().pthread_setname_np(thread, name);
+  if (result == 0 && is_active()) threads::set_name(thread, name);
+  return result;
+}

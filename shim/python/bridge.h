@@ -1,0 +1,33 @@
+// The bridge into CPython.
+//
+// Promises: enters through an audit hook added before the interpreter starts; uses the stable C API
+// by name (dlsym): no Python headers, one binary for every interpreter from 3.8. A process without
+// CPython pays one failed symbol look-up. Changes no environment variable, shadows no module.
+// Does not: run Python inside an interposed fork (3.12 and later hold runtime locks there).
+#pragma once
+
+#include "shim/base/text.h"
+#include "shim/reporting/json.h"
+
+namespace forkmend::python {
+
+// From the shim's constructor: adds the audit hook if this process is a CPython.
+void install();
+
+// Signals whose handlers cannot end a wait, one bit each (bit n-1 for signal n): the one that the
+// bridge reserves for stacks, and SIGINT while CPython's own handler has it.
+unsigned long reserved_signals();
+
+// True if an interpreter runs in this process and the bridge is in it.
+bool present();
+
+// Writes the calling thread's Python frames, innermost first, as an array of {file, line, function}.
+// Runs faulthandler's handler in this thread; an empty array without an interpreter. Returns the
+// number of frames and the hash of files and functions (not lines) of the innermost five.
+int write_stack(Json& json, std::uint64_t& hash);
+
+// The innermost frame whose file is outside the standard library, for a line of text:
+// "app/metrics.py:41 flush". Valid until the next write_stack; empty if none.
+std::string_view innermost_user_frame();
+
+}  // namespace forkmend::python

@@ -1,0 +1,36 @@
+// Signals whose handlers cannot end a wait: the reserved one, and SIGINT while CPython has it.
+//
+// Promises: what CPython's own SIGINT handler would do is known in a child without asking the
+// interpreter, and an answer that is out of date errs towards "the program handles it".
+// Does not: change what any handler does.
+#pragma once
+
+#include <signal.h>
+
+namespace forkmend::python::signals {
+
+// The signal on which faulthandler is registered. Nobody sends it: it is the way by which CPython
+// hands out its traceback writer. The last few real-time signals are the least used ones: libc takes
+// them from the bottom, programs count from SIGRTMIN up, and valgrind has the last.
+int reserved_signal();
+
+// The kernel's own layout of struct sigaction: libc's differs.
+struct Action {
+  void (*handler)(int);
+  unsigned long flags;
+#if defined(__x86_64__)
+  void (*restorer)();
+#endif
+  unsigned long mask;
+  bool has_function() const { return handler != SIG_DFL && handler != SIG_IGN; }
+};
+bool read(int signal, Action& action);
+inline constexpr unsigned long bit(int signal) { return 1ul << (signal - 1); }
+
+// In the parent, with the GIL: marks CPython's SIGINT handler if it only raises KeyboardInterrupt.
+void note_interrupt_handler();
+
+// True if the handler marked last is still in place, and nothing was installed over it since.
+bool interrupt_is_pythons();
+
+}  // namespace forkmend::python::signals

@@ -1,0 +1,133 @@
+#include "shim/reporting/event.h"
+
+#include <errno.h>
+
+#include "shim/base/glob.h"
+#include "shim/base/settings.h"
+#include "shim/forking/gate.h"
+#include "shim/reporting/file.h"
+#include "shim/reporting/json.h"
+#include "shim/reporting/modules.h"
+#include "shim/runtimes/runtime.h"
+#include "shim/threads/kernel_state.h"
+
+namespace forkmend {
+namespace {
+
+constexpr int kMostThreads = 16;  // a pool that misses the deadline does so for one reason
+
+// "in pthread_mutex_lock", "running libfoo.so+0x1234", "in system call 0 of libc.so.6+0x…".
+void describe_activity(const Thread& t, TextSpan& out) {
+  const WaitCall call = t.wait.call.load();
+  if (call != WaitCall::none) {
+    out.format("in {}", call_name(call));
+    if (t.held.count > 0) out.format(", holding {} lock(s)", t.held.count);
+    return;
+  }
+  const KernelActivity activity = kernel_activity(t.tid.load());
+  if (activity.syscall < 0) {
+    out.append("running");
+  } else {
+    out.format("in system call {}", activity.syscall);
+  }
+  if (const auto* module = modules::find(reinterpret_cast<const void*>(activity.address)))
+    out.format(" of {}+{:#x}", base_name(module->path), activity.address - module->bias);
+  if (t.held.count > 0) out.format(", holding {} lock(s)", t.held.count);
+}
+
+// The same variable with the same value in the parent's environment, and the shim in it: the parent
+// has said it. A shell that starts a hundred commands must not say it a hundred times.
+bool parent_has_said(std::string_view variable, std::string_view value) {
+  Text<64> path;
+  path.format("/proc/{}/environ", sys::getppid()).append('\0');
+  const long fd = sys::open(path.data(), O_RDONLY);
+  if (fd < 0) return false;
+  static char environment[65536];
+  long size = 0;
+  for (;;) {
+    const long n = sys::read(static_cast<int>(fd), environment + size,
+                             sizeof environment - static_cast<std::size_t>(size));
+    if (n <= 0) break;
+    size += n;
+  }
+  sys::close(static_cast<int>(fd));
+  bool same = false, loaded = false;
+  std::string_view rest(environment, static_cast<std::size_t>(size));
+  while (!rest.empty()) {
+    const std::size_t end = rest.find('\0');
+    const std::string_view entry = rest.substr(0, end);
+    rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+    if (entry.substr(0, 11) == "LD_PRELOAD=" && entry.find("libforkmend") != std::string_view::npos)
+      loaded = true;
+    if (entry.size() == variable.size() + 1 + value.size() &&
+        entry.substr(0, variable.size()) == variable &&
+        entry.substr(variable.size() + 1) == value)
+      same = true;
+  }
+  return same && loaded;
+}
+
+}  // namespace
+
+void report_setting(std::string_view where, std::string_view value, std::string_view expected) {
+  if (threads::generation.load() != 0 || parent_has_said(where, value)) return;
+  Text<1024> line;
+  line.format("forkmend: {}", where);
+  if (!value.empty()) line.format("={}", value);
+  line.format(": expected {}; the default is used", expected);
+  line.end_line();
+  sys::write(2, line.data(), line.size());
+}
+
+void report_off(std::string_view feature, std::string_view reason) {
+  Text<4096> line;
+  Json json(line);
+  report_file::begin_event(json, "off");
+  json.field("feature", feature).field("reason", reason).close('}');
+  line.end_line();
+  report_file::write_line(line.view());
+  if (settings.log == Log::info) say("{} off: {}", feature, reason);
+}
+
+void report_drain_missed(const Runtime& runtime, Nanoseconds waited, Nanoseconds allowed) {
+  static char buffer[16384];
+  TextSpan line(buffer, sizeof buffer);
+  Json json(line);
+  report_file::begin_event(json, "drain-missed");
+  json.field("runtime", runtime.name).field("waited_ns", waited).field("allowed_ns", allowed);
+  json.field("misses", runtime.misses.load() + 1);
+  json.key("threads").open('[');
+  int count = 0;
+  threads::for_each([&](Thread& t) {
+    if (t.runtime != &runtime || !t.registered || !threads::is_live(t)) return true;
+    if (t.state.load() == ThreadState::parked || &t == threads::self()) return true;
+    Text<192> doing;
+    describe_activity(t, doing);
+    const char letter = kernel_state_letter(t.tid.load());
+    json.open('{').field("tid", t.tid.load()).field("name", t.name);
+    json.field("state", std::string_view(&letter, 1)).field("doing", doing.view()).close('}');
+    if (settings.log == Log::info)
+      say("fork did not wait longer than {} ms for {}: thread {} \"{}\" was {}",
+          allowed / kMillisecond, runtime.name, t.tid.load(), t.name, doing.view());
+    return ++count < kMostThreads;
+  });
+  json.close(']').close('}');
+  line.end_line();
+  // Ten in a row say as much as ten thousand: after that at 100, 1,000 …
+  if (runtime.misses.load() < 10 || runtime.misses.load() % 100 == 0)
+    report_file::write_line(line.view());
+}
+
+void report_respawn_failed(const Runtime& runtime, int error) {
+  Text<4096> line;
+  Json json(line);
+  report_file::begin_event(json, "respawn-failed");
+  json.field("runtime", runtime.name).field("errno", error).close('}');
+  line.end_line();
+  report_file::write_line(line.view());
+  if (settings.log == Log::info)
+    say("{} could not start its threads (errno {}); the next enqueue tries again", runtime.name,
+        error);
+}
+
+}  // namespace forkmend

@@ -1,0 +1,42 @@
+// Events: what the shim has to say short of a lockup, on stderr or in the report file.
+//
+// Promises: one write() a line or block, without stdio, locale or libc lock. Nothing on stderr of a
+// process that has not locked up, but for a setting that cannot be read (said once) and, with
+// FORKMEND_LOG=info, what was recognised, drained, reset and revived.
+// Does not: run on child entry or in a signal handler.
+#pragma once
+
+#include <string_view>
+
+#include "shim/base/clock.h"
+#include "shim/base/syscall.h"
+#include "shim/base/text.h"
+
+namespace forkmend {
+
+struct Runtime;
+
+// A line on stderr: "forkmend[PID]: ...". For FORKMEND_LOG=info; the caller tests the setting.
+template <class... Args>
+void say(fmt::format_string<Args...> format, Args&&... args) {
+  Text<1024> line;
+  line.format("forkmend[{}]: ", sys::getpid());
+  line.format(format, static_cast<Args&&>(args)...);
+  line.end_line();
+  sys::write(2, line.data(), line.size());
+}
+
+// A setting that cannot be read: where, what, what is expected. On stderr, unless the process that
+// started this one has the same environment and has said it already.
+void report_setting(std::string_view where, std::string_view value, std::string_view expected);
+
+// A feature is off in this process, and why. One line in the report file.
+void report_off(std::string_view feature, std::string_view reason);
+
+// A runtime missed the deadline of a fork: who, and what the thread was doing.
+void report_drain_missed(const Runtime& runtime, Nanoseconds waited, Nanoseconds allowed);
+
+// The respawn callback failed with an errno value; the next enqueue tries again.
+void report_respawn_failed(const Runtime& runtime, int error);
+
+}  // namespace forkmend

@@ -1,0 +1,126 @@
+#include "shim/reporting/modules.h"
+
+#include <elf.h>
+#include <link.h>
+#include <string.h>
+
+#include <atomic>
+
+#include "shim/base/real.h"
+#include "shim/base/spinlock.h"
+#include "shim/base/syscall.h"
+#include "shim/base/text.h"
+
+namespace forkmend::modules {
+namespace {
+
+Module table[kMaxModules];
+std::atomic<int> used{0};
+std::atomic<int> inside_iteration{0};
+std::atomic<std::uint64_t> loads_seen{0};
+Spinlock refresh_lock;
+
+// A note segment holds records: sizes of name and content, a type, then both, padded to 4 bytes.
+void read_build_id(const dl_phdr_info& info, const ElfW(Phdr) & segment, Module& module) {
+  std::uintptr_t at = info.dlpi_addr + segment.p_vaddr;
+  const std::uintptr_t end = at + segment.p_memsz;
+  while (at + sizeof(ElfW(Nhdr)) <= end) {
+    const auto* note = reinterpret_cast<const ElfW(Nhdr)*>(at);
+    const std::uintptr_t name = at + sizeof *note;
+    const std::uintptr_t content = name + ((note->n_namesz + 3u) & ~3u);
+    if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
+        memcmp(reinterpret_cast<const void*>(name), "GNU", 4) == 0) {
+      const std::size_t size = note->n_descsz < kBuildIdSize ? note->n_descsz : kBuildIdSize;
+      module.build_id_size = static_cast<std::uint8_t>(size);
+      memcpy(module.build_id, reinterpret_cast<const void*>(content), size);
+      return;
+    }
+    at = content + ((note->n_descsz + 3u) & ~3u);
+  }
+}
+
+void set_path(const dl_phdr_info& info, Module& module) {
+  if (info.dlpi_name != nullptr && info.dlpi_name[0] != '\0') {
+    copy_text(module.path, info.dlpi_name);
+    return;
+  }
+  // The executable has no name in the list (and a kernel may name the vDSO so).
+  const long n = sys::call(SYS_readlinkat, AT_FDCWD, sys::arg("/proc/self/exe"),
+                           sys::arg(module.path), kPathSize - 1);
+  module.path[n > 0 ? n : 0] = '\0';
+}
+
+int add(dl_phdr_info* info, std::size_t, void*) {
+  std::uintptr_t lo = ~std::uintptr_t{0}, hi = 0;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+    if (segment.p_type != PT_LOAD) continue;
+    const std::uintptr_t start = info->dlpi_addr + segment.p_vaddr;
+    if (start < lo) lo = start;
+    if (start + segment.p_memsz > hi) hi = start + segment.p_memsz;
+  }
+  if (hi == 0) return 0;
+  const Module* known = find(reinterpret_cast<const void*>(lo));
+  if (known != nullptr && known->lo == lo && known->hi == hi &&
+      (info->dlpi_name == nullptr || info->dlpi_name[0] == '\0' ||
+       strncmp(known->path, info->dlpi_name, kPathSize - 1) == 0))
+    return 0;
+  const int index = used.load(std::memory_order_relaxed);
+  if (index == kMaxModules) return 1;
+  Module& module = table[index];
+  module.lo = lo;
+  module.hi = hi;
+  module.bias = info->dlpi_addr;
+  set_path(*info, module);
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    if (info->dlpi_phdr[i].p_type == PT_NOTE) read_build_id(*info, info->dlpi_phdr[i], module);
+  }
+  used.store(index + 1, std::memory_order_release);
+  return 0;
+}
+
+int loads(dl_phdr_info* info, std::size_t, void* out) {
+  *static_cast<std::uint64_t*>(out) = info->dlpi_adds + info->dlpi_subs;
+  return 1;  // the first entry tells; the walk ends here
+}
+
+}  // namespace
+
+const Module* find(const void* address) {
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  // Newest first: after dlclose and dlopen a new object may lie where an old one was.
+  for (int i = used.load(std::memory_order_acquire) - 1; i >= 0; i--) {
+    if (at - table[i].lo < table[i].hi - table[i].lo) return &table[i];
+  }
+  return nullptr;
+}
+
+void refresh() {
+  if (inside_iteration.load(std::memory_order_acquire) != 0) return;
+  std::uint64_t total = 0;
+  real().dl_iterate_phdr(loads, &total);
+  if (total == loads_seen.load(std::memory_order_relaxed)) return;
+  if (!refresh_lock.try_lock()) return;  // somebody else is at it
+  real().dl_iterate_phdr(add, nullptr);
+  loads_seen.store(total, std::memory_order_relaxed);
+  refresh_lock.unlock();
+}
+
+const Module* find_or_refresh(const void* address) {
+  const Module* module = find(address);
+  if (module != nullptr) return module;
+  refresh();
+  return find(address);
+}
+
+// dl_iterate_phdr visits the executable first.
+const Module* of_executable() { return count() > 0 ? &table[0] : nullptr; }
+
+int count() { return used.load(std::memory_order_acquire); }
+const Module& at(int index) { return table[index]; }
+int index_of(const Module& module) { return static_cast<int>(&module - table); }
+
+void enter_iteration() { inside_iteration.fetch_add(1, std::memory_order_acq_rel); }
+void leave_iteration() { inside_iteration.fetch_sub(1, std::memory_order_acq_rel); }
+
+}  // namespace forkmend::modules

@@ -1,0 +1,47 @@
+// The module map: which object a code address lies in, kept since before the fork.
+//
+// Promises: find() takes no lock and may run in a child and on the signal path; refresh() runs in
+// the parent only, at thread creation and before a fork. Entries are appended, never moved: after
+// dlclose an entry stays, and a later object at the same place shadows it.
+// Does not: name symbols (the command does, from build ids).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace forkmend::modules {
+
+inline constexpr std::size_t kPathSize = 448;
+inline constexpr std::size_t kBuildIdSize = 20;  // SHA-1, what ld writes by default
+inline constexpr int kMaxModules = 2048;         // the largest process seen had 410
+
+struct Module {
+  std::uintptr_t lo, hi;  // lowest and highest address of its segments
+  std::uintptr_t bias;    // load address minus link address
+  std::uint8_t build_id_size;
+  std::uint8_t build_id[kBuildIdSize];
+  char path[kPathSize];
+};
+
+// The module that holds `address`, or null. Async-signal-safe.
+const Module* find(const void* address);
+
+// The module of `address`; where it is not known, the map is brought up to date first.
+const Module* find_or_refresh(const void* address);
+
+// Brings the map up to date if objects were loaded or unloaded since. Takes the loader's lock for a
+// moment: not on the child or signal path.
+void refresh();
+
+// The executable itself, or null before the first refresh.
+const Module* of_executable();
+
+int count();
+const Module& at(int index);
+int index_of(const Module& module);
+
+// True while a thread is inside dl_iterate_phdr (its lock is one that fork never resets).
+void enter_iteration();
+void leave_iteration();
+
+}  // namespace forkmend::modules

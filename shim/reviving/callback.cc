@@ -1,0 +1,107 @@
+#include "shim/reviving/callback.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "shim/base/load.h"
+#include "shim/base/settings.h"
+#include "shim/base/syscall.h"
+#include "shim/locks/adopted.h"
+#include "shim/reporting/event.h"
+#include "shim/runtimes/runtime.h"
+#include "shim/threads/first.h"
+
+namespace forkmend::reviving {
+namespace {
+
+Runtime* runtime_of(forkmend_runtime* handle) { return reinterpret_cast<Runtime*>(handle); }
+
+}  // namespace
+
+forkmend_runtime* add(const char* name, const forkmend_callbacks* callbacks, void* user,
+                      const void* caller) {
+  if (!is_active()) return nullptr;
+  threads::before_first();
+  Runtime* r = runtimes::add(name, caller);
+  if (r == nullptr) return nullptr;
+  if (callbacks != nullptr) {
+    // An older program knows fewer callbacks: the rest stay null.
+    const std::size_t size =
+        callbacks->size < sizeof r->callbacks ? callbacks->size : sizeof r->callbacks;
+    memcpy(&r->callbacks, callbacks, size);
+  }
+  r->user = user;
+  return &r->handle;
+}
+
+int adopt_lock(forkmend_runtime* handle, forkmend_lock_kind kind, void* lock) {
+  return locks::adopt(runtime_of(handle), kind, lock);
+}
+
+int adopt_thread(forkmend_runtime* handle) {
+  Thread* t = threads::self();
+  if (t == nullptr) return EINVAL;
+  Runtime* r = runtime_of(handle);
+  if (t->runtime == r) return 0;
+  runtimes::leave(*t);
+  runtimes::enter(*t, r);
+  return 0;
+}
+
+// `reviving` is 0, or 1 while a thread is inside respawn; others sleep on it as a futex.
+int enqueue(forkmend_runtime* handle) {
+  Runtime& r = *runtime_of(handle);
+  r.enqueued.fetch_add(1, std::memory_order_relaxed);
+  if (r.policy != Policy::callback || r.callbacks.respawn == nullptr) return 0;
+  for (;;) {
+    if (__atomic_load_n(&handle->lost, __ATOMIC_ACQUIRE) == 0) return 0;
+    std::uint32_t idle = 0;
+    if (r.reviving.compare_exchange_strong(idle, 1)) break;
+    sys::futex_wait(&r.reviving, 1, nullptr);
+  }
+  int error = 0;
+  if (__atomic_load_n(&handle->lost, __ATOMIC_ACQUIRE) != 0) {
+    error = r.callbacks.respawn(r.user);
+    if (error == 0) {
+      __atomic_store_n(&handle->lost, 0, __ATOMIC_RELEASE);
+      if (settings.log == Log::info) say("revived {} at its first enqueue", r.name);
+    } else {
+      report_respawn_failed(r, error);
+    }
+  }
+  r.reviving.store(0);
+  sys::futex_wake_all(&r.reviving);
+  return error;
+}
+
+void remove(forkmend_runtime* handle) {
+  Runtime* r = runtime_of(handle);
+  threads::for_each([&](Thread& t) {
+    if (t.runtime == r && threads::is_live(t)) runtimes::leave(t);
+    return true;
+  });
+  locks::forget(r);
+  runtimes::remove(r);
+}
+
+void call_before_fork() {
+  runtimes::for_each([](Runtime& r) {
+    if (r.callbacks.before_fork != nullptr) r.callbacks.before_fork(r.user);
+  });
+}
+
+void call_child(const ChildEntry&) {
+  runtimes::for_each([](Runtime& r) {
+    if (r.callbacks.child != nullptr && r.handle.lost != 0) r.callbacks.child(r.user);
+  });
+}
+
+void call_stop() {
+  for (int i = runtimes::highest() - 1; i >= 0; i--) {
+    Runtime& r = runtimes::at(i);
+    if (r.in_use.load() && r.callbacks.stop != nullptr && r.handle.lost == 0)
+      r.callbacks.stop(r.user);
+  }
+}
+
+}  // namespace forkmend::reviving

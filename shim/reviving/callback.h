@@ -1,0 +1,28 @@
+// Policy callback: the runtime's own functions, registered through the API.
+//
+// Promises: respawn is called at the first enqueue in the child, once; another thread that enqueues
+// meanwhile waits until it returned. A failure (EAGAIN, ENOMEM) is reported and tried again at the
+// next enqueue; it never throws or crashes the caller.
+#pragma once
+
+#include "include/forkmend/forkmend.h"
+#include "shim/base/token.h"
+
+namespace forkmend::reviving {
+
+// In the parent, before fork, in order of registration.
+void call_before_fork();
+// In the child, on entry.
+void call_child(const ChildEntry&);
+// When the process begins to exit, in reverse order of registration; not for lost runtimes.
+void call_stop();
+
+// The functions behind include/forkmend/forkmend.h; parameters and results as there.
+forkmend_runtime* add(const char* name, const forkmend_callbacks* callbacks, void* user,
+                      const void* caller);
+int adopt_lock(forkmend_runtime* handle, forkmend_lock_kind kind, void* lock);
+int adopt_thread(forkmend_runtime* handle);
+int enqueue(forkmend_runtime* handle);
+void remove(forkmend_runtime* handle);
+
+}  // namespace forkmend::reviving

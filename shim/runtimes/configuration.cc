@@ -1,0 +1,215 @@
+#include "shim/runtimes/configuration.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <atomic>
+
+#include "shim/base/glob.h"
+#include "shim/base/settings.h"
+#include "shim/base/syscall.h"
+#include "shim/base/text.h"
+#include "shim/reporting/event.h"
+#include "shim/runtimes/reader.h"
+
+namespace forkmend::configuration {
+namespace {
+
+constexpr Profile kBuiltIn[] = {
+#include "builtin_profiles.inc"
+};
+constexpr int kBuiltInCount = sizeof kBuiltIn / sizeof kBuiltIn[0];
+
+constexpr const char* kSystemFile = "/etc/forkmend.toml";
+constexpr int kMaxLoaded = 64;     // profiles from files; one file of a site rarely has five
+constexpr int kSettingText = 4096;  // text of settings that files gave, kept for the process's life
+
+struct Loaded {
+  Profile profile;
+  char file[256];
+};
+
+Loaded loaded[kMaxLoaded];
+int loaded_count;
+char setting_text[kSettingText];
+int setting_text_used;
+std::atomic<bool> done{false};
+
+void report_problem(std::string_view where, std::string_view value, std::string_view expected) {
+  report_setting(where, value, expected);
+}
+
+void on_profile(void*, const Profile& profile, const char* file) {
+  if (loaded_count == kMaxLoaded) {
+    report_setting(file, profile.name, "at most 64 profiles from files; this one is ignored");
+    return;
+  }
+  Loaded& slot = loaded[loaded_count++];
+  slot.profile = profile;
+  copy_text(slot.file, file);
+}
+
+void on_setting(void*, const char* name, const char* value, const char* file, int line) {
+  const std::size_t size = strlen(value) + 1;
+  Text<288> where;
+  where.format("{}:{}", file, line);
+  if (setting_text_used + size > sizeof setting_text) {
+    report_setting(where.view(), name, "less than 4 KiB of settings in files; ignored");
+    return;
+  }
+  char* kept = setting_text + setting_text_used;
+  memcpy(kept, value, size);
+  setting_text_used += static_cast<int>(size);
+  if (!apply_setting(name, kept, SettingSource::file, where.view(), report_problem))
+    report_setting(where.view(), name, "a known setting; see the README");
+}
+
+void on_problem(void*, const char* file, int line, const char* text) {
+  Text<512> where;
+  where.format("{}:{}", file, line);
+  report_setting(where.view(), "", text);
+}
+
+// The reader lies beside us: same directory, so that the build tree and an installation both work.
+ConfigReadFn open_reader() {
+  static ConfigReadFn reader;
+  if (reader != nullptr) return reader;
+  Dl_info info;
+  char path[512];
+  if (dladdr(reinterpret_cast<void*>(&open_reader), &info) == 0) return nullptr;
+  const std::string_view own(info.dli_fname);
+  Text<sizeof path> text;
+  text.append(own.substr(0, own.size() - base_name(own).size())).append("libforkmend-config.so");
+  copy_text(path, text.view());
+  void* object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (object != nullptr) reader = reinterpret_cast<ConfigReadFn>(dlsym(object, kConfigReadName));
+  if (reader == nullptr)
+    report_setting(path, "", "libforkmend-config.so beside libforkmend.so: files are ignored");
+  return reader;
+}
+
+void read_file(const char* path) {
+  const ConfigReadFn reader = open_reader();
+  if (reader == nullptr) return;
+  const ConfigSink sink{nullptr, on_profile, on_setting, on_problem};
+  reader(path, &sink);
+}
+
+void read_directory(const char* path) {
+  DIR* directory = opendir(path);
+  if (directory == nullptr) {
+    report_setting("FORKMEND_PROFILES", path, "a readable directory");
+    return;
+  }
+  while (const dirent* entry = readdir(directory)) {
+    if (!glob_match("*.toml", entry->d_name)) continue;
+    Text<512> file;
+    file.format("{}/{}", path, entry->d_name).append('\0');
+    if (!file.truncated()) read_file(file.data());
+  }
+  closedir(directory);
+}
+
+bool is_path(std::string_view item) {
+  return item.find('/') != std::string_view::npos || glob_match("*.toml", item);
+}
+
+void read_profiles_setting() {
+  for_each_item(settings.profiles, [](std::string_view item) {
+    if (item.front() == '-') return;
+    if (item.front() == '+') item.remove_prefix(1);
+    if (is_path(item)) {
+      char path[512];
+      copy_text(path, item);
+      struct stat info;
+      if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return read_directory(path);
+      return read_file(path);
+    }
+    for (const Profile& profile : kBuiltIn) {
+      if (item == profile.name) return;
+    }
+    report_setting("FORKMEND_PROFILES", item,
+                   "+NAME or -NAME of a profile, a .toml file or a directory");
+  });
+}
+
+void check_policy_setting() {
+  for_each_item(settings.policy, [](std::string_view item) {
+    Policy policy;
+    const std::size_t colon = item.rfind(':');
+    if (colon == std::string_view::npos || !parse_policy(item.substr(colon + 1), policy))
+      report_setting("FORKMEND_POLICY", item, "NAME:leave, NAME:report, NAME:drain, comma-separated");
+  });
+}
+
+bool disabled(const char* name) {
+  bool off = false;
+  for_each_item(settings.profiles, [&](std::string_view item) {
+    if (item.front() == '-' && item.substr(1) == name) off = true;
+    if (item.front() == '+' && item.substr(1) == name) off = false;
+  });
+  return off;
+}
+
+template <std::size_t N, std::size_t Size>
+bool any_match(const char (&patterns)[N][Size], std::string_view text) {
+  for (const auto& pattern : patterns) {
+    if (pattern[0] != '\0' && glob_match(pattern, text)) return true;
+  }
+  return false;
+}
+
+template <class Matches>
+Match find(Matches&& matches) {
+  for (int i = loaded_count - 1; i >= 0; i--) {
+    const Profile& profile = loaded[i].profile;
+    if (matches(profile) && !disabled(profile.name)) return {&profile, loaded[i].file};
+  }
+  for (const Profile& profile : kBuiltIn) {
+    if (matches(profile) && !disabled(profile.name)) return {&profile, "built in"};
+  }
+  return {nullptr, "none"};
+}
+
+}  // namespace
+
+bool parse_policy(std::string_view text, Policy& out) {
+  for (int i = 0; i < kPolicyCount; i++) {
+    if (text == kPolicyNames[i]) {
+      out = static_cast<Policy>(i);
+      return true;
+    }
+  }
+  return false;
+}
+
+void load() {
+  if (done.exchange(true)) return;
+  if (sys::call(SYS_faccessat, AT_FDCWD, sys::arg(kSystemFile), 4 /* R_OK */) == 0)
+    read_file(kSystemFile);
+  if (settings.config[0] != '\0') read_file(settings.config);
+  read_profiles_setting();
+  check_policy_setting();
+}
+
+Match find_by_dso(const char* path) {
+  return find([&](const Profile& p) { return any_match(p.dso, base_name(path)); });
+}
+
+Match find_by_thread(const char* name) {
+  return find([&](const Profile& p) { return any_match(p.thread, name); });
+}
+
+Policy policy_for(std::string_view name, Policy fallback) {
+  Policy policy = fallback;
+  for_each_item(settings.policy, [&](std::string_view item) {
+    const std::size_t colon = item.rfind(':');
+    if (colon != std::string_view::npos && item.substr(0, colon) == name)
+      parse_policy(item.substr(colon + 1), policy);
+  });
+  return policy;
+}
+
+}  // namespace forkmend::configuration

@@ -1,0 +1,34 @@
+// The profiles in force: built in, from files, narrowed and widened by settings.
+//
+// Promises: files are read once, in the first ancestor, before the first thread is attributed; a
+// process that creates no thread reads none. A file that cannot be read is one line and is ignored.
+// Does not: parse. libforkmend-config.so does, loaded only when there is a file.
+#pragma once
+
+#include <string_view>
+
+#include "shim/runtimes/profile.h"
+
+namespace forkmend::configuration {
+
+struct Match {
+  const Profile* profile;
+  const char* origin;  // "built in" or the file
+};
+
+// Reads /etc/forkmend.toml, FORKMEND_CONFIG and the files and directories of FORKMEND_PROFILES, if
+// any. Idempotent. Calls dlopen: only in a context that may allocate.
+void load();
+
+// The profile whose DSO patterns match a path; later files win over earlier ones, files over built-in
+// ones. profile == nullptr where none matches.
+Match find_by_dso(const char* path);
+// The same for thread names.
+Match find_by_thread(const char* name);
+
+// The policy in force for a runtime called `name` (FORKMEND_POLICY), else `fallback`.
+Policy policy_for(std::string_view name, Policy fallback);
+
+bool parse_policy(std::string_view text, Policy& out);
+
+}  // namespace forkmend::configuration

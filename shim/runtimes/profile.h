@@ -1,0 +1,46 @@
+// A profile: how a runtime is recognised and what is done for it.
+//
+// Promises: plain data of fixed size, so that it can be embedded at build time, kept in the shared
+// object without an allocator, and handed over by the configuration reader (libforkmend-config.so)
+// across a C boundary.
+// Does not: parse (profile_file.h), match (recognise.h), or know of threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace forkmend {
+
+// What is done for a runtime. The names are those of the settings and the profile files.
+enum class Policy : std::uint8_t {
+  leave,     // known to heal itself: never touched, never reported
+  report,    // watched and reported only
+  drain,     // fork waits for the safepoint
+  callback,  // drain, and the runtime's own respawn function at the first enqueue
+};
+
+inline constexpr int kPolicyCount = 4;
+inline constexpr const char* kPolicyNames[kPolicyCount] = {"leave", "report", "drain", "callback"};
+
+// Limits of one profile. A profile file that exceeds one is refused with the line and the limit.
+inline constexpr std::size_t kProfileNameSize = 32;       // longest built-in name is 12
+inline constexpr std::size_t kProfilePatterns = 8;        // file-name patterns of one package
+inline constexpr std::size_t kProfilePatternSize = 96;    // longest wheel name measured is 61
+inline constexpr std::size_t kProfileMeasuredSize = 128;  // "0.4.2, 0.5.0" and the like
+inline constexpr std::size_t kProfileNoteSize = 256;      // one sentence for the report
+
+struct Profile {
+  char name[kProfileNameSize];
+  char dso[kProfilePatterns][kProfilePatternSize];     // glob on the file name of the creating DSO
+  char thread[kProfilePatterns][kProfilePatternSize];  // glob on the thread's name
+  Policy policy;
+  // Settle: before the gate closes, fork waits until every thread of the runtime waits of its own
+  // accord. For runtimes that are half shut down when fork is called: a gate would hold such a
+  // thread in the middle of its shutdown, and the child would inherit the half.
+  std::uint8_t settle;
+  char measured[kProfileMeasuredSize];  // package versions the profile was measured with
+  char fix_now[kProfileNoteSize];       // tested setting that cures or contains a lockup
+  char fix_code[kProfileNoteSize];      // tested change of the program
+};
+
+}  // namespace forkmend

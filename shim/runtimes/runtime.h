@@ -1,0 +1,91 @@
+// Runtimes: the threads of one library that work together, and what is done for them.
+//
+// Promises: a fixed table, never unmapped; a Runtime* stays valid for the life of the process.
+// The first word of a Runtime is what forkmend_enqueue() of the public header reads.
+// Does not: decide when a fork may go on (forking/safepoint.h) or bring threads back (reviving/).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "include/forkmend/forkmend.h"
+#include "shim/base/clock.h"
+#include "shim/base/token.h"
+#include "shim/reporting/modules.h"
+#include "shim/runtimes/profile.h"
+#include "shim/threads/thread.h"
+
+namespace forkmend {
+
+inline constexpr std::size_t kRuntimeNameSize = 64;
+
+struct Runtime {
+  forkmend_runtime handle;         // must be first: its address is the public handle
+  char name[kRuntimeNameSize];
+  const modules::Module* dso;      // the creating DSO, null for one registered without
+  const Profile* profile;          // null: no profile, policy report
+  const char* profile_origin;      // "built in", a file's path, "API" or "none"
+  Policy policy;
+  bool settle;
+  bool from_api;
+  std::atomic<bool> in_use;
+  std::atomic<int> live;           // its threads in this process
+  // The safepoint's memory: a runtime that misses the deadline fork after fork is given less time.
+  std::atomic<int> misses;
+  // Work handed to it since the fork that lost its threads (evidence of a lockup).
+  std::atomic<std::uint32_t> enqueued;
+  std::atomic<const void*> enqueued_object;
+  // Set by the public API.
+  forkmend_callbacks callbacks;
+  void* user;
+  std::atomic<std::uint32_t> reviving;  // 0 idle, 1 a thread is calling respawn
+};
+
+namespace runtimes {
+
+inline constexpr int kMaxRuntimes = 256;  // distinct libraries that create threads in one process
+
+// Whether the fork protocol waits for threads of this policy.
+inline bool has_gate(Policy policy) { return policy >= Policy::drain; }
+
+// The runtime that a new thread belongs to: by the creating DSO, for std::thread by the vtable of
+// its state. Never null unless the table is full (reported once).
+Runtime* attribute(const void* caller, const void* start_symbol);
+
+// The runtime of a thread whose name was set, where a profile names threads; null: no change.
+Runtime* attribute_by_name(const Thread& t, const char* name);
+
+// A runtime registered through the API; null when the table is full.
+Runtime* add(const char* name, const void* caller);
+void remove(Runtime* r);
+
+// Books a thread in and out. `t.runtime` is set or cleared.
+void enter(Thread& t, Runtime* r);
+void leave(Thread& t);
+
+// The runtime whose threads were created by the DSO of `caller`, or null. Async-signal-safe.
+Runtime* of_caller(const void* caller);
+
+// True if the module is a memory allocator: its threads and locks are never gated.
+bool is_allocator(const void* caller);
+
+template <class Visit>
+void for_each(Visit&& visit);
+int highest();
+Runtime& at(int index);
+
+// Registered threads in the process: 0 means that fork has nobody to wait for.
+extern std::atomic<int> registered_threads;
+
+// Child entry: marks every runtime that had threads as lost. One store a runtime.
+void after_fork_child(const ChildEntry&);
+
+template <class Visit>
+void for_each(Visit&& visit) {
+  for (int i = 0; i < highest(); i++) {
+    if (at(i).in_use.load(std::memory_order_acquire)) visit(at(i));
+  }
+}
+
+}  // namespace runtimes
+}  // namespace forkmend

@@ -1,0 +1,144 @@
+#include "shim/threads/create.h"
+
+#include <string.h>
+
+#include "shim/base/armed.h"
+#include "shim/base/real.h"
+#include "shim/base/settings.h"
+#include "shim/base/syscall.h"
+#include "shim/base/text.h"
+#include "shim/forking/gate.h"
+#include "shim/forking/protocol.h"
+#include "shim/locks/layout.h"
+#include "shim/runtimes/runtime.h"
+#include "shim/threads/first.h"
+#include "shim/threads/thread.h"
+
+namespace forkmend::threads {
+namespace {
+
+// What a std::thread hands to pthread_create is a pointer to its state, an object with a vtable in
+// the library whose code the thread will run; the caller and the start routine are libstdc++'s.
+const void* start_symbol(const void* caller, void* (*start)(void*), void* argument) {
+  const modules::Module* of_start = modules::find_or_refresh(reinterpret_cast<void*>(start));
+  if (of_start == nullptr || argument == nullptr) return reinterpret_cast<void*>(start);
+  constexpr const char* kLibrary = "libstdc++.so";
+  if (strstr(of_start->path, kLibrary) == nullptr) return caller;
+  const void* vtable = nullptr;
+  memcpy(&vtable, argument, sizeof vtable);
+  return vtable;
+}
+
+// The end of a thread, by return, pthread_exit or cancellation.
+void ended(void* record) {
+  Thread* t = static_cast<Thread*>(record);
+  if (!t->registered) {
+    runtimes::leave(*t);
+    current_thread = nullptr;
+    release(t);
+    return;
+  }
+  // Destructors of thread-local objects still run, and may be half way through something at a fork:
+  // the record counts until the kernel says that the thread is gone (reap).
+  t->state.store(ThreadState::exiting);
+}
+
+void begin(Thread* t) {
+  current_thread = t;
+  t->tid.store(sys::gettid(), std::memory_order_relaxed);
+  t->handle = pthread_self();
+  t->state.store(ThreadState::running);
+  if (t->registered) gate::pass(*t, t->creator);
+}
+
+void* trampoline(void* record) {
+  Thread* t = static_cast<Thread*>(record);
+  void* result;
+  begin(t);
+  pthread_cleanup_push(ended, t);
+  result = t->start(t->argument);
+  pthread_cleanup_pop(1);
+  return result;
+}
+
+int trampoline_c11(void* record) {
+  Thread* t = static_cast<Thread*>(record);
+  int result;
+  begin(t);
+  pthread_cleanup_push(ended, t);
+  result = t->start_c11(t->argument);
+  pthread_cleanup_pop(1);
+  return result;
+}
+
+// Records of registered threads that ended: freed once the kernel says that they are gone.
+void reap() {
+  for_each([](Thread& t) {
+    if (t.state.load() == ThreadState::exiting && is_live(t) &&
+        !sys::thread_exists(sys::getpid(), t.tid.load(std::memory_order_relaxed))) {
+      runtimes::leave(t);
+      release(&t);
+    }
+    return true;
+  });
+}
+
+Thread* prepare(const void* caller, const void* symbol) {
+  before_first();
+  if (runtimes::registered_threads.load(std::memory_order_relaxed) > 0) reap();
+  Thread* t = allocate();
+  if (t == nullptr) return nullptr;
+  t->creator = caller;
+  t->start_symbol = symbol;
+  runtimes::enter(*t, runtimes::attribute(caller, symbol));
+  return t;
+}
+
+void undo(Thread* t) {
+  if (t == nullptr) return;
+  runtimes::leave(*t);
+  release(t);
+}
+
+}  // namespace
+
+int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*start)(void*),
+           void* argument, const void* caller) {
+  Thread* t = prepare(caller, start_symbol(caller, start, argument));
+  if (t == nullptr) return real().pthread_create(handle, attributes, start, argument);
+  t->start = start;
+  t->argument = argument;
+  const int result = real().pthread_create(handle, attributes, trampoline, t);
+  if (result != 0) undo(t);
+  return result;
+}
+
+int create_c11(thrd_t* handle, thrd_start_t start, void* argument, const void* caller) {
+  Thread* t = prepare(caller, caller);
+  if (t == nullptr) return real().thrd_create(handle, start, argument);
+  t->start_c11 = start;
+  t->argument = argument;
+  const int result = real().thrd_create(handle, trampoline_c11, t);
+  if (result != thrd_success) undo(t);
+  return result;
+}
+
+void set_name(pthread_t handle, const char* name) {
+  Thread* t = self();
+  if (t == nullptr || !pthread_equal(handle, pthread_self())) {
+    t = nullptr;
+    for_each([&](Thread& other) {
+      if (is_live(other) && other.state.load() != ThreadState::starting && other.handle == handle)
+        t = &other;
+      return t == nullptr;
+    });
+  }
+  if (t == nullptr) return;
+  copy_text(t->name, name);
+  Runtime* r = runtimes::attribute_by_name(*t, name);
+  if (r == nullptr || t != self()) return;  // its list of held locks begins with the thread itself
+  runtimes::leave(*t);
+  runtimes::enter(*t, r);
+}
+
+}  // namespace forkmend::threads

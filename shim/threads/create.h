@@ -1,0 +1,20 @@
+// Thread creation: the trampoline that makes a record, and who created what (attribution).
+//
+// Promises: pthread_create and thrd_create behave as libc's; a thread that cannot have a record runs
+// without one. `caller` is the address of the call.
+// Does not: change attributes, stacks or signal masks.
+#pragma once
+
+#include <pthread.h>
+#include <threads.h>
+
+namespace forkmend::threads {
+
+int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*start)(void*),
+           void* argument, const void* caller);
+int create_c11(thrd_t* handle, thrd_start_t start, void* argument, const void* caller);
+
+// A thread was given a name: kept for the report, and matched against profiles that name threads.
+void set_name(pthread_t handle, const char* name);
+
+}  // namespace forkmend::threads

@@ -1,0 +1,24 @@
+#include "shim/threads/first.h"
+
+#include "shim/base/armed.h"
+#include "shim/forking/protocol.h"
+#include "shim/locks/layout.h"
+#include "shim/reporting/modules.h"
+#include "shim/reporting/storm.h"
+
+namespace forkmend::threads {
+
+std::atomic<bool> first_done{false};
+
+void prepare_for_threads() {
+  static std::atomic<bool> begun{false};
+  if (begun.exchange(true)) return;
+  layout::probe();
+  modules::refresh();
+  storm::map_counters();
+  forking::install_handlers();
+  wipe_on_fork();
+  first_done.store(true, std::memory_order_release);
+}
+
+}  // namespace forkmend::threads

@@ -1,0 +1,131 @@
+#include "shim/threads/thread.h"
+
+#include <sys/mman.h>
+
+#include "shim/base/armed.h"
+#include "shim/base/spinlock.h"
+#include "shim/base/syscall.h"
+#include "shim/base/text.h"
+#include "shim/reporting/event.h"
+
+namespace forkmend::threads {
+
+FORKMEND_TLS Thread* current_thread;
+std::atomic<std::uint32_t> generation{0};
+std::atomic<int> live{0};
+std::atomic<int> lost{0};
+
+namespace {
+
+// 128 records a chunk (about 48 KiB) keep a small program small; 2,048 chunks are 262,144 threads,
+// eight times Linux's default limit of a process (32,768).
+constexpr int kChunkThreads = 128;
+constexpr int kMaxChunks = 2048;
+
+struct Chunk {
+  Thread threads[kChunkThreads];
+};
+
+constinit Thread main_record{};
+std::atomic<Chunk*> chunks[kMaxChunks];
+std::atomic<int> used{1};  // place 0 is the main thread's
+std::atomic<std::uint32_t> next_serial{1};
+Spinlock lock;
+Thread* free_list;
+
+Thread* fresh() {
+  const int place = used.load(std::memory_order_relaxed);
+  const int chunk = (place - 1) / kChunkThreads;
+  if (chunk >= kMaxChunks) return nullptr;
+  if (chunks[chunk].load(std::memory_order_relaxed) == nullptr) {
+    const long memory = sys::call(SYS_mmap, 0, sizeof(Chunk), PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory < 0 && memory > -4096) return nullptr;
+    chunks[chunk].store(reinterpret_cast<Chunk*>(memory), std::memory_order_release);
+  }
+  used.store(place + 1, std::memory_order_release);
+  return at(place);
+}
+
+}  // namespace
+
+int highest() { return used.load(std::memory_order_acquire); }
+
+Thread* at(int place) {
+  if (place == 0) return &main_record;
+  Chunk* chunk = chunks[(place - 1) / kChunkThreads].load(std::memory_order_acquire);
+  return chunk == nullptr ? nullptr : &chunk->threads[(place - 1) % kChunkThreads];
+}
+
+void adopt_main_thread() {
+  Thread& t = main_record;
+  t.serial = 0;
+  t.generation = 0;
+  t.tid.store(sys::gettid(), std::memory_order_relaxed);
+  t.handle = pthread_self();
+  copy_text(t.name, "main thread");
+  t.state.store(ThreadState::running, std::memory_order_relaxed);
+  current_thread = &t;
+  live.store(1, std::memory_order_relaxed);
+}
+
+Thread* allocate() {
+  Thread* t;
+  {
+    SpinGuard guard(lock);
+    t = free_list;
+    if (t != nullptr) {
+      free_list = t->next_free;
+    } else {
+      t = fresh();
+    }
+  }
+  if (t == nullptr) {
+    static std::atomic<bool> said{false};
+    if (!said.exchange(true))
+      report_off("thread records", "more than 262,144 threads, or no memory: new ones go unseen");
+    return nullptr;
+  }
+  t->generation = generation.load(std::memory_order_relaxed);
+  t->serial = next_serial.fetch_add(1, std::memory_order_relaxed);
+  t->tid.store(0, std::memory_order_relaxed);
+  t->name[0] = '\0';
+  t->start_c11 = nullptr;
+  t->runtime = nullptr;
+  t->registered = false;
+  t->gated.store(false, std::memory_order_relaxed);
+  t->invisible.store(0, std::memory_order_relaxed);
+  t->wait.call.store(WaitCall::none, std::memory_order_relaxed);
+  t->held.count = 0;
+  t->held.overflow = 0;
+  for (const void*& object : t->signalled) object = nullptr;
+  t->state.store(ThreadState::starting, std::memory_order_release);
+  live.fetch_add(1, std::memory_order_relaxed);
+  return t;
+}
+
+void release(Thread* t) {
+  live.fetch_sub(1, std::memory_order_relaxed);
+  t->state.store(ThreadState::free, std::memory_order_release);
+  SpinGuard guard(lock);
+  t->next_free = free_list;
+  free_list = t;
+}
+
+void after_fork_child(const ChildEntry&, int tid) {
+  generation.store(generation.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  Thread* t = current_thread;
+  // The free list may have been caught half changed: it is dropped, lost records stay readable.
+  free_list = nullptr;
+  lock.unlock();
+  const int before = live.load(std::memory_order_relaxed);
+  const int survivors = t != nullptr ? 1 : 0;
+  lost.store(lost.load(std::memory_order_relaxed) + before - survivors, std::memory_order_relaxed);
+  live.store(survivors, std::memory_order_relaxed);
+  if (t == nullptr) return;
+  t->generation = generation.load(std::memory_order_relaxed);
+  t->tid.store(tid, std::memory_order_relaxed);
+  t->state.store(ThreadState::running, std::memory_order_relaxed);
+}
+
+}  // namespace forkmend::threads

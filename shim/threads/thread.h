@@ -1,0 +1,140 @@
+// Thread records: what the shim keeps of one thread.
+//
+// Promises: identity is (generation, serial), never pthread_t or tid: both are reused. A record of
+// an older generation than the process's is a lost thread, at no cost per thread at the fork.
+// Records live in chunks that are never unmapped, so a pointer to one may always be read.
+// Does not: own the thread. A thread that was made by raw clone() has no record.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "shim/base/compiler.h"
+#include "shim/base/token.h"
+#include "shim/waiting/wait.h"
+
+namespace forkmend {
+
+struct Runtime;
+
+// What the safepoint sees of a thread. LEAVING is stored first and the gate is looked at after: a
+// plain flag races (FACTS, "The gate beside other allocators").
+enum class ThreadState : std::uint8_t {
+  free,      // the record is unused
+  starting,  // pthread_create was called, the thread does not run yet
+  running,
+  parked,   // stopped at the gate, or blocked in a wait, holding nothing
+  leaving,  // on its way out of a park
+  exiting,  // the start routine returned; destructors of thread-local objects may still run
+};
+
+// Locks that a thread of a registered runtime holds, by address: an array with a counter alone goes
+// wrong where locks are released in another order than they were taken.
+inline constexpr int kHeldSlots = 14;  // jemalloc's prefork takes more: `overflow` counts those
+
+enum class HeldKind : std::uint8_t { mutex, rwlock_read, rwlock_write };
+
+struct HeldLocks {
+  const void* lock[kHeldSlots];
+  HeldKind kind[kHeldSlots];
+  int count;
+  int overflow;
+};
+
+// Condition variables and semaphores this thread signalled last: where a child waits on one of them
+// for ever, the thread that would have ended the wait is known by name.
+inline constexpr int kSignalledSlots = 4;
+
+// What the watch (waiting/watch.h) knows of the wait that is under way.
+struct WatchState {
+  Nanoseconds since, next;
+  const void* object;
+  WaitCall call;
+  bool reported;
+  bool spurious;  // the last slice was handed to the caller as a spurious wakeup
+};
+
+struct alignas(64) Thread {
+  // Identity.
+  std::uint32_t generation;
+  std::uint32_t serial;
+  std::atomic<int> tid;
+  pthread_t handle;
+  char name[16];
+  // Origin.
+  void* (*start)(void*);
+  int (*start_c11)(void*);
+  void* argument;
+  const void* creator;        // return address of the call that created it
+  const void* start_symbol;   // start routine, or the vtable of a std::thread's state
+  Runtime* runtime;
+  // What it does now.
+  std::atomic<ThreadState> state;
+  bool registered;            // of a runtime whose policy has a gate
+  std::atomic<bool> gated;    // parked at the gate, not of its own accord
+  std::atomic<std::uint32_t> parks;  // how often it parked: unchanged means never left
+  std::atomic<int> invisible; // depth of locks that cannot be seen (loader, stdio, static init)
+  Wait wait;
+  WatchState watch;
+  HeldLocks held;
+  const void* signalled[kSignalledSlots];
+  std::uint32_t signalled_next;
+  Thread* next_free;
+};
+
+namespace threads {
+
+extern FORKMEND_TLS Thread* current_thread;
+
+// The calling thread's record, or null: a foreign thread, an inert shim, or a thread that is ending.
+FORKMEND_INLINE Thread* self() { return current_thread; }
+
+// The process's generation: forks from the first ancestor down.
+extern std::atomic<std::uint32_t> generation;
+// Threads with a record that live in this process, the main thread included.
+extern std::atomic<int> live;
+// Threads that did not survive the last fork; 0 in the first ancestor.
+extern std::atomic<int> lost;
+
+inline bool is_lost(const Thread& t) {
+  return t.state.load(std::memory_order_relaxed) != ThreadState::free &&
+         t.generation != generation.load(std::memory_order_relaxed);
+}
+inline bool is_live(const Thread& t) {
+  return t.state.load(std::memory_order_relaxed) != ThreadState::free &&
+         t.generation == generation.load(std::memory_order_relaxed);
+}
+
+// Takes the calling (main) thread into the books. Called once, from the constructor.
+void adopt_main_thread();
+
+// A fresh record in state `starting`, or null when none can be had (reported once; the thread then
+// runs unseen).
+Thread* allocate();
+void release(Thread* t);
+
+// Visits every record ever used, in order of its place: bool visit(Thread&) says whether to go on.
+// Records may change under the visitor.
+template <class Visit>
+void for_each(Visit&& visit);
+
+// Records in use, the highest place ever used: a bound for for_each.
+int highest();
+Thread* at(int place);
+
+// Child entry: the forking thread is the one that lives; everyone else's record is lost.
+void after_fork_child(const ChildEntry&, int tid);
+
+template <class Visit>
+void for_each(Visit&& visit) {
+  const int n = highest();
+  for (int i = 0; i < n; i++) {
+    Thread* t = at(i);
+    if (t != nullptr && !visit(*t)) return;
+  }
+}
+
+}  // namespace threads
+}  // namespace forkmend

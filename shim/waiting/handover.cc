@@ -1,0 +1,126 @@
+#include "shim/waiting/handover.h"
+
+#include "shim/base/spinlock.h"
+#include "shim/runtimes/runtime.h"
+#include "shim/waiting/blocking.h"
+
+namespace forkmend::handover {
+namespace {
+
+// Objects that lost threads were parked on, by address: built at the first signal in the child, so
+// that a child that signals often does not look through a thousand records each time. What does not
+// fit is not evidence: silence, never a false alarm.
+constexpr std::size_t kTableSize = 4096;  // 1,000 lost threads on as many objects fill a quarter
+constexpr std::size_t kMostEntries = kTableSize / 2;
+
+struct Entry {
+  const void* object;
+  const Thread* thread;
+};
+
+Entry table[kTableSize];
+std::atomic<bool> built{false};
+Spinlock build_lock;
+Evidence evidence;
+std::atomic<bool> has_evidence{false};
+
+std::size_t hash(const void* object) {
+  // Multiplicative hashing (Knuth, TAOCP 3, 6.4) with the 64-bit golden ratio.
+  return (reinterpret_cast<std::uintptr_t>(object) * 0x9e3779b97f4a7c15u) >> (64 - 12);
+}
+static_assert(kTableSize == std::size_t{1} << 12);
+
+void build() {
+  SpinGuard guard(build_lock);
+  if (built.load(std::memory_order_relaxed)) return;
+  std::size_t count = 0;
+  threads::for_each([&](Thread& t) {
+    if (!threads::is_lost(t) || t.wait.call.load() == WaitCall::none || t.wait.object == nullptr)
+      return true;
+    std::size_t at = hash(t.wait.object);
+    while (table[at].object != nullptr && table[at].object != t.wait.object)
+      at = (at + 1) % kTableSize;
+    if (table[at].object == nullptr) {
+      table[at] = {t.wait.object, &t};
+      count++;
+    }
+    return count < kMostEntries;
+  });
+  built.store(true, std::memory_order_release);
+}
+
+void set_evidence(const void* object, const Thread* lost, Runtime* runtime) {
+  if (runtime != nullptr) runtime->enqueued.fetch_add(1, std::memory_order_relaxed);
+  static Spinlock once;
+  if (has_evidence.load(std::memory_order_relaxed) || !once.try_lock()) return;
+  if (!has_evidence.load(std::memory_order_relaxed)) {
+    evidence = {object, lost, runtime, now()};
+    has_evidence.store(true, std::memory_order_release);
+  }
+  once.unlock();
+}
+
+Runtime* lost_runtime_of(const void* caller) {
+  Runtime* r = runtimes::of_caller(caller);
+  return r != nullptr && r->handle.lost != 0 && r->policy != Policy::leave ? r : nullptr;
+}
+
+}  // namespace
+
+const Thread* lost_waiter(const void* object) {
+  if (!built.load(std::memory_order_acquire)) build();
+  for (std::size_t at = hash(object); table[at].object != nullptr; at = (at + 1) % kTableSize) {
+    if (table[at].object == object) return table[at].thread;
+  }
+  return nullptr;
+}
+
+void note(const void* object, const void* caller) {
+  Thread* t = waiting::enter();
+  if (t != nullptr) {
+    t->signalled[t->signalled_next % kSignalledSlots] = object;
+    t->signalled_next++;
+  }
+  if (FORKMEND_LIKELY(!watch::needed())) return;
+  const Thread* lost = lost_waiter(object);
+  if (lost != nullptr) {
+    set_evidence(object, lost, lost->runtime);
+  } else if (Runtime* r = lost_runtime_of(caller)) {
+    set_evidence(object, nullptr, r);
+  }
+}
+
+void note_write(int fd, std::size_t size, const void* caller) {
+  waiting::enter();
+  if (!watch::needed() || size != sizeof(std::uint64_t)) return;
+  if (Runtime* r = lost_runtime_of(caller))
+    set_evidence(reinterpret_cast<const void*>(static_cast<long>(fd)), nullptr, r);
+}
+
+const Evidence* first() {
+  return has_evidence.load(std::memory_order_acquire) ? &evidence : nullptr;
+}
+
+const Thread* lost_signaller(const void* object) {
+  const Thread* found = nullptr;
+  threads::for_each([&](Thread& t) {
+    if (!threads::is_lost(t)) return true;
+    for (const void* signalled : t.signalled) {
+      if (signalled == object) found = &t;
+    }
+    return found == nullptr;
+  });
+  return found;
+}
+
+void after_fork_child(const ChildEntry&) {
+  // The table is cleared only if this process filled it: 64 KiB are not touched otherwise.
+  if (built.load(std::memory_order_relaxed)) {
+    for (Entry& entry : table) entry = {};
+  }
+  built.store(false, std::memory_order_relaxed);
+  build_lock.unlock();
+  has_evidence.store(false, std::memory_order_relaxed);
+}
+
+}  // namespace forkmend::handover

@@ -1,0 +1,37 @@
+// Work handed to a lost runtime since the fork: the evidence without which a wait is not called
+// a lockup.
+//
+// Promises: note_signal() keeps, per thread, the last objects it signalled (in the parent: a few
+// stores). In a process with lost threads note() tells whether the object is one that a lost thread
+// was parked on, or the call comes from the library whose threads were lost; constant time but for
+// the first call.
+#pragma once
+
+#include "shim/base/token.h"
+#include "shim/threads/thread.h"
+
+namespace forkmend::handover {
+
+// The calling thread signals a condition variable, posts a semaphore or wakes a futex.
+void note(const void* object, const void* caller);
+// It writes to a descriptor: eight bytes are an eventfd's wake-up.
+void note_write(int fd, std::size_t size, const void* caller);
+
+// What was handed over since the fork, the first of it.
+struct Evidence {
+  const void* object;
+  const Thread* lost;       // the lost thread that was parked on it, or null
+  const Runtime* runtime;   // the lost runtime
+  Nanoseconds when;
+};
+// Null if nothing was.
+const Evidence* first();
+
+// The lost thread that signalled `object` last before the fork, or null.
+const Thread* lost_signaller(const void* object);
+// The lost thread that was parked on it at the fork, or null.
+const Thread* lost_waiter(const void* object);
+
+void after_fork_child(const ChildEntry&);
+
+}  // namespace forkmend::handover

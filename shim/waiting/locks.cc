@@ -1,0 +1,187 @@
+#include "shim/waiting/locks.h"
+
+#include "shim/base/real.h"
+#include "shim/base/settings.h"
+#include "shim/forking/gate.h"
+#include "shim/locks/held.h"
+#include "shim/locks/layout.h"
+#include "shim/locks/orphan.h"
+#include "shim/waiting/blocking.h"
+
+namespace forkmend::waiting {
+namespace {
+
+bool taken(int result) { return result == 0 || result == EOWNERDEAD; }
+
+void note_taken(Thread& t, const void* lock, HeldKind kind) {
+  if (t.registered) locks::push(t, lock, kind);
+}
+
+// A mutex that a thread of this process may hold or have held: process-shared ones are waited for
+// whole, another process ends the wait. PI mutexes refuse the monotonic clock before glibc 2.35 and
+// are waited for by CLOCK_REALTIME: a clock that is set makes a slice shorter or longer, no more.
+int lock_slice(pthread_mutex_t* m, const timespec& deadline) {
+  if (!layout::mutex_inherits_priority(m))
+    return real().pthread_mutex_clocklock(m, CLOCK_MONOTONIC, &deadline);
+  const timespec wall =
+      to_timespec(now(CLOCK_REALTIME) + to_nanoseconds(deadline) - now(CLOCK_MONOTONIC));
+  return real().pthread_mutex_timedlock(m, &wall);
+}
+
+int lock_watched(Thread& t, pthread_mutex_t* m) {
+  if (!watch::needed() || layout::mutex_shared(m)) return real().pthread_mutex_lock(m);
+  if (locks::is_orphan(m) && settings.orphans == Orphans::reset) locks::open_orphan(m);
+  return sliced<int>(
+      t, ETIMEDOUT, [&] { return real().pthread_mutex_lock(m); },
+      [&](const timespec& deadline) { return lock_slice(m, deadline); });
+}
+
+template <class Lock>
+int lock_blocking(Thread& t, pthread_mutex_t* m, Nanoseconds timeout, const void* caller,
+                  Lock&& lock) {
+  const Blocking blocking(t, WaitCall::mutex_lock, m, caller, timeout, m);
+  gate::Park park(t, caller);
+  const int result = lock();
+  if (taken(result)) {
+    park.leave_with([&] { real().pthread_mutex_unlock(m); }, [&] { real().pthread_mutex_lock(m); });
+  } else {
+    park.leave();
+  }
+  return result;
+}
+
+template <class Try, class Whole, class Slice>
+int rwlock_take(pthread_rwlock_t* l, WaitCall call, HeldKind kind, const void* caller, Try&& attempt,
+                Whole&& whole, Slice&& slice) {
+  Thread* t = enter();
+  if (t == nullptr) return whole();
+  if (t->registered) gate::pass(*t, caller);
+  int result = attempt();
+  if (result == EBUSY || result == EAGAIN) {
+    const Blocking blocking(*t, call, l, caller);
+    gate::Park park(*t, caller);
+    result = layout::rwlock_shared(l) ? whole() : sliced<int>(*t, ETIMEDOUT, whole, slice);
+    if (result == 0) {
+      park.leave_with([&] { real().pthread_rwlock_unlock(l); }, [&] { whole(); });
+    } else {
+      park.leave();
+    }
+  }
+  if (result == 0) note_taken(*t, l, kind);
+  return result;
+}
+
+template <class Try>
+int rwlock_try(pthread_rwlock_t* l, HeldKind kind, Try&& attempt) {
+  Thread* t = enter();
+  const int result = attempt();
+  if (t != nullptr && result == 0) note_taken(*t, l, kind);
+  return result;
+}
+
+template <class Timed>
+int rwlock_timed(pthread_rwlock_t* l, WaitCall call, HeldKind kind, const timespec* deadline,
+                 const void* caller, Timed&& timed) {
+  Thread* t = enter();
+  if (t == nullptr) return timed();
+  if (t->registered) gate::pass(*t, caller);
+  const Blocking blocking(*t, call, l, caller, to_nanoseconds(*deadline));
+  const int result = timed();
+  if (result == 0) note_taken(*t, l, kind);
+  return result;
+}
+
+}  // namespace
+
+int mutex_lock(pthread_mutex_t* m, const void* caller) {
+  Thread* t = enter();
+  if (t == nullptr) return real().pthread_mutex_lock(m);
+  if (t->registered) gate::pass(*t, caller);
+  if (t->registered || watch::needed()) {
+    const int result = real().pthread_mutex_trylock(m);
+    if (taken(result)) note_taken(*t, m, HeldKind::mutex);
+    if (result != EBUSY) return result;
+  } else if (!layout::looks_locked(m)) {
+    return real().pthread_mutex_lock(m);
+  }
+  const int result =
+      lock_blocking(*t, m, kNoTimeout, caller, [&] { return lock_watched(*t, m); });
+  if (taken(result)) note_taken(*t, m, HeldKind::mutex);
+  return result;
+}
+
+int mutex_trylock(pthread_mutex_t* m) {
+  Thread* t = enter();
+  const int result = real().pthread_mutex_trylock(m);
+  if (t != nullptr && taken(result)) note_taken(*t, m, HeldKind::mutex);
+  return result;
+}
+
+int mutex_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* deadline,
+                    const void* caller) {
+  const auto lock = [&] {
+    return clock == CLOCK_REALTIME ? real().pthread_mutex_timedlock(m, deadline)
+                                   : real().pthread_mutex_clocklock(m, clock, deadline);
+  };
+  Thread* t = enter();
+  if (t == nullptr) return lock();
+  if (t->registered) gate::pass(*t, caller);
+  const int result = lock_blocking(*t, m, to_nanoseconds(*deadline), caller, lock);
+  if (taken(result)) note_taken(*t, m, HeldKind::mutex);
+  return result;
+}
+
+int mutex_unlock(pthread_mutex_t* m) {
+  Thread* t = enter();
+  // Out of the list first: once it is open another thread may take it and the memory may go.
+  if (t != nullptr && t->registered) locks::pop(*t, m);
+  return real().pthread_mutex_unlock(m);
+}
+
+int rwlock_rdlock(pthread_rwlock_t* l, const void* caller) {
+  return rwlock_take(
+      l, WaitCall::rwlock_rdlock, HeldKind::rwlock_read, caller,
+      [&] { return real().pthread_rwlock_tryrdlock(l); },
+      [&] { return real().pthread_rwlock_rdlock(l); },
+      [&](const timespec& deadline) {
+        return real().pthread_rwlock_clockrdlock(l, CLOCK_MONOTONIC, &deadline);
+      });
+}
+
+int rwlock_wrlock(pthread_rwlock_t* l, const void* caller) {
+  return rwlock_take(
+      l, WaitCall::rwlock_wrlock, HeldKind::rwlock_write, caller,
+      [&] { return real().pthread_rwlock_trywrlock(l); },
+      [&] { return real().pthread_rwlock_wrlock(l); },
+      [&](const timespec& deadline) {
+        return real().pthread_rwlock_clockwrlock(l, CLOCK_MONOTONIC, &deadline);
+      });
+}
+
+int rwlock_tryrdlock(pthread_rwlock_t* l) {
+  return rwlock_try(l, HeldKind::rwlock_read, [&] { return real().pthread_rwlock_tryrdlock(l); });
+}
+
+int rwlock_trywrlock(pthread_rwlock_t* l) {
+  return rwlock_try(l, HeldKind::rwlock_write, [&] { return real().pthread_rwlock_trywrlock(l); });
+}
+
+int rwlock_clockrdlock(pthread_rwlock_t* l, clockid_t clock, const timespec* deadline,
+                       const void* caller) {
+  return rwlock_timed(l, WaitCall::rwlock_rdlock, HeldKind::rwlock_read, deadline, caller,
+                      [&] { return real().pthread_rwlock_clockrdlock(l, clock, deadline); });
+}
+
+int rwlock_clockwrlock(pthread_rwlock_t* l, clockid_t clock, const timespec* deadline,
+                       const void* caller) {
+  return rwlock_timed(l, WaitCall::rwlock_wrlock, HeldKind::rwlock_write, deadline, caller,
+                      [&] { return real().pthread_rwlock_clockwrlock(l, clock, deadline); });
+}
+
+int rwlock_unlock(pthread_rwlock_t* l) {
+  Thread* t = enter();
+  if (t != nullptr && t->registered) locks::pop(*t, l);
+  return real().pthread_rwlock_unlock(l);
+}
+
+}  // namespace forkmend::waiting

@@ -1,0 +1,200 @@
+#include "shim/waiting/proof.h"
+
+#include <signal.h>
+
+#include "shim/base/settings.h"
+#include "shim/base/syscall.h"
+#include "shim/locks/layout.h"
+#include "shim/locks/orphan.h"
+#include "shim/python/bridge.h"
+#include "shim/runtimes/runtime.h"
+#include "shim/threads/kernel_state.h"
+#include "shim/waiting/handover.h"
+#include "shim/waiting/restart.h"
+
+namespace forkmend {
+namespace {
+
+constexpr unsigned long bit(int signal) { return 1ul << (signal - 1); }
+
+// Handlers of faults cannot end a wait: the thread that waits does not fault. Rust's standard library
+// and faulthandler install such.
+constexpr unsigned long kFaults =
+    bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGABRT) | bit(SIGTRAP);
+
+bool handler_could_end_it() {
+  unsigned long harmless = kFaults | python::reserved_signals();
+  return restart::any_handler(harmless);
+}
+
+// A live thread that waits for ever for something of this process's own can end nothing.
+bool stands_still(const Thread& t) {
+  switch (t.wait.call.load()) {
+    case WaitCall::mutex_lock:
+    case WaitCall::rwlock_rdlock:
+    case WaitCall::rwlock_wrlock:
+    case WaitCall::cond_wait:
+    case WaitCall::sem_wait:
+    case WaitCall::futex:
+    case WaitCall::join:
+      return t.wait.timeout == kNoTimeout;
+    default:
+      return false;
+  }
+}
+
+// True if every thread of this process is known and stands still. `others`: how many besides `self`.
+bool nobody_could_end_it(const Thread& self, int& others) {
+  bool still = true;
+  int known = 0;
+  threads::for_each([&](Thread& t) {
+    if (!threads::is_live(t)) return true;
+    known++;
+    still = &t == &self || stands_still(t);
+    return still;
+  });
+  others = known - 1;
+  // A thread made by raw clone() has no record: what it could do is not known.
+  return still && count_tasks() == known;
+}
+
+bool object_is_private(const Wait& wait) {
+  switch (wait.call.load()) {
+    case WaitCall::cond_wait:
+      return layout::cond_known() &&
+             !layout::cond_shared(static_cast<const pthread_cond_t*>(wait.object));
+    case WaitCall::sem_wait:
+      return layout::sem_known() && !layout::sem_shared(static_cast<const sem_t*>(wait.object));
+    default:
+      return true;  // the callers slice private futexes and locks only
+  }
+}
+
+const Thread* lost_thread_with_handle(pthread_t handle) {
+  const Thread* found = nullptr;
+  bool alive = false;
+  threads::for_each([&](Thread& t) {
+    if (t.state.load() == ThreadState::free || !pthread_equal(t.handle, handle)) return true;
+    if (threads::is_live(t)) {
+      alive = true;
+    } else {
+      found = &t;
+    }
+    return !alive;
+  });
+  return alive ? nullptr : found;
+}
+
+const char* name_of(const Thread& t) { return t.name[0] != '\0' ? t.name : "unnamed"; }
+
+void blame(Judgement& out, const Thread& lost, const char* cause) {
+  out.verdict = Verdict::certain;
+  out.cause = cause;
+  out.culprit = &lost;
+  out.runtime = lost.runtime;
+}
+
+bool judge_orphan(const Wait& wait, Judgement& out) {
+  const Thread* owner = nullptr;
+  const char* what = "mutex";
+  if (wait.call.load() == WaitCall::mutex_lock) {
+    owner = locks::orphan_owner(static_cast<const pthread_mutex_t*>(wait.object));
+  } else {
+    owner = locks::orphan_owner(static_cast<const pthread_rwlock_t*>(wait.object));
+    what = "read-write lock";
+  }
+  if (owner == nullptr) return false;
+  blame(out, *owner, "orphaned-lock");
+  out.add("orphaned-lock")
+      .format("tid {} holds the {} and is no thread of {}; its record (generation {}, serial {}) is "
+              "lost",
+              owner->tid.load(), what, sys::getpid(), owner->generation, owner->serial);
+  return true;
+}
+
+bool judge_join(const Wait& wait, Judgement& out) {
+  const Thread* lost = lost_thread_with_handle(reinterpret_cast<pthread_t>(wait.object));
+  if (lost == nullptr) return false;
+  blame(out, *lost, "join-of-lost-thread");
+  out.add("join-of-lost-thread")
+      .format("the thread to be joined, \"{}\" (tid {}), ran only in the parent and cannot end here",
+              name_of(*lost), lost->tid.load());
+  return true;
+}
+
+void add_alone(Judgement& out, int others) {
+  if (others == 0) {
+    out.add("one-thread").append("this process has 1 thread, and it is the one that waits");
+  } else {
+    out.add("all-wait").format("the other {} thread(s) of this process wait without a timeout too",
+                               others);
+  }
+}
+
+// (b): the object is tied to a lost thread.
+bool judge_tied(const Wait& wait, int others, Judgement& out) {
+  // Semaphores and futexes are recycled at the same address (CPython makes one a wait), so that only
+  // a condition variable is tied to its last signaller.
+  const bool is_cond = wait.call.load() == WaitCall::cond_wait;
+  const Thread* signaller = is_cond ? handover::lost_signaller(wait.object) : nullptr;
+  const Thread* waiter = handover::lost_waiter(wait.object);
+  if (signaller == nullptr && waiter == nullptr) return false;
+  if (!object_is_private(wait) || handler_could_end_it()) return false;
+  if (signaller != nullptr) {
+    blame(out, *signaller, "lost-signaller");
+    out.add("lost-signaller")
+        .format("before the fork \"{}\" (tid {}) signalled this {}; it did not survive",
+                name_of(*signaller), signaller->tid.load(), object_kind(wait.call.load()));
+  } else {
+    blame(out, *waiter, "lost-waiter");
+    out.add("lost-waiter")
+        .format("\"{}\" (tid {}) was parked on this {} at the fork and did not survive",
+                name_of(*waiter), waiter->tid.load(), object_kind(wait.call.load()));
+  }
+  add_alone(out, others);
+  out.add("private").format("the {} is private: no other process can end the wait",
+                            object_kind(wait.call.load()));
+  return true;
+}
+
+void judge_handed_over(const Wait& wait, int others, Judgement& out) {
+  const handover::Evidence* evidence = handover::first();
+  if (evidence == nullptr || !object_is_private(wait)) return;
+  const Runtime* r = evidence->runtime;
+  if (r != nullptr && r->policy == Policy::leave) return;
+  out.verdict = Verdict::likely;
+  out.cause = "handed-over";
+  out.runtime = r;
+  out.culprit = evidence->lost;
+  out.add("handed-over")
+      .format("{} ms ago this process handed work to {}, whose threads did not survive the fork",
+              (now() - evidence->when) / kMillisecond,
+              r != nullptr ? r->name : "a lost thread");
+  add_alone(out, others);
+  out.add("private").format("the {} is private: no other process can end the wait",
+                            object_kind(wait.call.load()));
+}
+
+}  // namespace
+
+void judge(Thread& t, Nanoseconds waited, Judgement& out) {
+  const Wait& wait = t.wait;
+  switch (wait.call.load()) {
+    case WaitCall::mutex_lock:
+    case WaitCall::rwlock_rdlock:
+    case WaitCall::rwlock_wrlock:
+      if (judge_orphan(wait, out)) return;
+      break;
+    case WaitCall::join:
+      if (judge_join(wait, out)) return;
+      break;
+    default:
+      break;
+  }
+  int others = 0;
+  if (!nobody_could_end_it(t, others)) return;
+  if (judge_tied(wait, others, out)) return;
+  if (waited >= settings.threshold) judge_handed_over(wait, others, out);
+}
+
+}  // namespace forkmend

@@ -1,0 +1,50 @@
+#include "shim/waiting/restart.h"
+
+#include <signal.h>
+
+#include "shim/base/syscall.h"
+
+namespace forkmend::restart {
+namespace {
+
+// The kernel's own layout of struct sigaction: libc's differs.
+struct KernelSigaction {
+  void (*handler)(int);
+  unsigned long flags;
+#if defined(__x86_64__)
+  void (*restorer)();
+#endif
+  unsigned long mask;
+};
+
+constexpr int kSignals = 64;
+
+// Visits the installed handlers: bool visit(signal, flags) says whether to go on.
+template <class Visit>
+void for_each_handler(Visit&& visit) {
+  for (int signal = 1; signal <= kSignals; signal++) {
+    KernelSigaction action{};
+    if (sys::call(SYS_rt_sigaction, signal, 0, sys::arg(&action), sizeof action.mask) != 0) continue;
+    if (action.handler == SIG_DFL || action.handler == SIG_IGN) continue;
+    if (!visit(signal, action.flags)) return;
+  }
+}
+
+}  // namespace
+
+bool would_restart() {
+  bool all = true;
+  for_each_handler([&](int, unsigned long flags) { return all = (flags & SA_RESTART) != 0; });
+  return all;
+}
+
+bool any_handler(unsigned long except) {
+  bool any = false;
+  for_each_handler([&](int signal, unsigned long) {
+    any = (except >> (signal - 1) & 1) == 0;
+    return !any;
+  });
+  return any;
+}
+
+}  // namespace forkmend::restart

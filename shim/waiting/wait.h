@@ -1,0 +1,50 @@
+// A wait record: who waits on what, since when, with a timeout or without.
+//
+// Promises: written by the thread itself with plain stores, read by others only where the thread is
+// known to stand still: at the safepoint, in the child (lost threads), or by itself.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "shim/base/clock.h"
+#include "shim/waiting/registers.h"
+
+namespace forkmend {
+
+enum class WaitCall : std::uint8_t {
+  none,
+  mutex_lock,
+  rwlock_rdlock,
+  rwlock_wrlock,
+  cond_wait,
+  sem_wait,
+  join,
+  barrier_wait,
+  futex,
+  epoll_wait,
+  poll,
+  select,
+  sleep,
+};
+
+// Names of the calls and of the objects they wait on, as the report prints them.
+const char* call_name(WaitCall call);
+const char* object_kind(WaitCall call);
+
+inline constexpr Nanoseconds kNoTimeout = -1;
+
+struct Wait {
+  std::atomic<WaitCall> call{WaitCall::none};
+  pthread_mutex_t* mutex = nullptr;  // taken when the wait ends: of a lock, or beside a cond
+  const void* object = nullptr;     // the lock, the cond, the semaphore, the futex word, pthread_t,
+                                    // descriptor, or none
+  const void* caller = nullptr;     // address of the call
+  Nanoseconds timeout = kNoTimeout;
+  Nanoseconds since = 0;            // CLOCK_MONOTONIC; 0 where the process has no lost thread
+  Registers registers{};
+};
+
+}  // namespace forkmend

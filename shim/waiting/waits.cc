@@ -1,0 +1,258 @@
+#include "shim/waiting/waits.h"
+
+#include "shim/base/real.h"
+#include "shim/base/syscall.h"
+#include "shim/forking/gate.h"
+#include "shim/locks/held.h"
+#include "shim/locks/layout.h"
+#include "shim/waiting/blocking.h"
+#include "shim/waiting/handover.h"
+#include "shim/waiting/restart.h"
+
+namespace forkmend::waiting {
+namespace {
+
+// A wait that holds nothing of its own: recorded, and parked while blocked.
+template <class Call>
+FORKMEND_INLINE auto plain(WaitCall call, const void* object, Nanoseconds timeout,
+                           const void* caller, Call&& function) {
+  Thread* t = enter();
+  if (t == nullptr) return function();
+  const Blocking blocking(*t, call, object, caller, timeout);
+  gate::Park park(*t, caller);
+  const auto result = function();
+  if (park) {
+    const int error = errno;
+    park.leave();
+    errno = error;
+  }
+  return result;
+}
+
+Nanoseconds from_milliseconds(int ms) { return ms < 0 ? kNoTimeout : ms * kMillisecond; }
+Nanoseconds from_timespec(const timespec* t) {
+  return t == nullptr ? kNoTimeout : to_nanoseconds(*t);
+}
+const void* descriptor(int fd) { return reinterpret_cast<const void*>(static_cast<long>(fd)); }
+
+// A condition variable's wait: the mutex is not held meanwhile, and is given back while the thread
+// stands at the gate.
+template <class Call>
+FORKMEND_INLINE int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, Nanoseconds timeout,
+                              const void* caller, Call&& function) {
+  Thread* t = enter();
+  if (t == nullptr) return function(nullptr);
+  if (t->registered) locks::pop(*t, m);
+  int result;
+  {
+    const Blocking blocking(*t, WaitCall::cond_wait, c, caller, timeout, m);
+    gate::Park park(*t, caller);
+    result = function(t);
+    park.leave_with([&] { real().pthread_mutex_unlock(m); }, [&] { real().pthread_mutex_lock(m); });
+  }
+  if (t->registered) locks::push(*t, m, HeldKind::mutex);
+  return result;
+}
+
+// One slice of an untimed wait. At its end the wait returns as a spurious wakeup, which POSIX allows
+// at any time; the caller looks at its predicate and waits on.
+int cond_slice(Thread& t, pthread_cond_t* c, pthread_mutex_t* m) {
+  watch::begin(t);
+  const timespec deadline = to_timespec(watch::next_look(t));
+  const int result = real().pthread_cond_clockwait(c, m, CLOCK_MONOTONIC, &deadline);
+  if (result != ETIMEDOUT) {
+    watch::end(t);
+    return result;
+  }
+  watch::look(t);
+  watch::spurious(t);
+  return 0;
+}
+
+int sem_slice(sem_t* s, const timespec& deadline) {
+  for (;;) {
+    if (real().sem_clockwait(s, CLOCK_MONOTONIC, &deadline) == 0) return 0;
+    if (errno != EINTR || !restart::would_restart()) return errno;
+  }
+}
+
+bool is_futex_wait(long operation) {
+  const long command = operation & FUTEX_CMD_MASK;
+  return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+}
+
+// FUTEX_WAIT takes a relative time-out, FUTEX_WAIT_BITSET an absolute one; both by CLOCK_MONOTONIC
+// unless FUTEX_CLOCK_REALTIME is set, which slices leave out.
+long futex_slice(long word, long operation, long value, const timespec& deadline, long mask) {
+  const long command = operation & ~static_cast<long>(FUTEX_CLOCK_REALTIME);
+  timespec timeout = deadline;
+  if ((operation & FUTEX_CMD_MASK) == FUTEX_WAIT) {
+    const Nanoseconds left = to_nanoseconds(deadline) - now();
+    timeout = to_timespec(left > 0 ? left : 0);
+  }
+  long result;
+  do {
+    result = sys::call(SYS_futex, word, command, value, sys::arg(&timeout), 0, mask);
+  } while (result == -EINTR && restart::would_restart());
+  return result;
+}
+
+long futex_wait(long word, long operation, long value, long timeout, long second, long mask,
+                const void* caller) {
+  const auto whole = [&]() -> long {  // through libc: another preload may stand behind us
+    const long result = real().syscall(SYS_futex, word, operation, value, timeout, second, mask);
+    return result < 0 ? -errno : result;
+  };
+  Thread* t = enter();
+  if (t == nullptr) return whole();
+  if (t->registered) gate::pass(*t, caller);
+  const auto* time = reinterpret_cast<const timespec*>(timeout);
+  const Blocking blocking(*t, WaitCall::futex, reinterpret_cast<const void*>(word), caller,
+                          from_timespec(time));
+  gate::Park park(*t, caller);
+  const bool watched = time == nullptr && (operation & FUTEX_PRIVATE_FLAG) != 0;
+  const long result =
+      !watched ? whole()
+               : sliced<long>(*t, -ETIMEDOUT, whole, [&](const timespec& deadline) {
+                   return futex_slice(word, operation, value, deadline, mask);
+                 });
+  park.leave();
+  return result;
+}
+
+}  // namespace
+
+int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const void* caller) {
+  return wait_cond(c, m, kNoTimeout, caller, [&](Thread* t) {
+    const bool whole = t == nullptr || !watch::needed() || layout::cond_shared(c);
+    return whole ? real().pthread_cond_wait(c, m) : cond_slice(*t, c, m);
+  });
+}
+
+int cond_timedwait(pthread_cond_t* c, pthread_mutex_t* m, const timespec* deadline,
+                   const void* caller) {
+  return wait_cond(c, m, to_nanoseconds(*deadline), caller,
+                   [&](Thread*) { return real().pthread_cond_timedwait(c, m, deadline); });
+}
+
+int cond_clockwait(pthread_cond_t* c, pthread_mutex_t* m, clockid_t clock, const timespec* deadline,
+                   const void* caller) {
+  return wait_cond(c, m, to_nanoseconds(*deadline), caller,
+                   [&](Thread*) { return real().pthread_cond_clockwait(c, m, clock, deadline); });
+}
+
+int sem_wait(sem_t* s, const void* caller) {
+  return plain(WaitCall::sem_wait, s, kNoTimeout, caller, [&] {
+    Thread* t = threads::self();
+    if (t == nullptr || !watch::needed() || layout::sem_shared(s)) return real().sem_wait(s);
+    const int error = sliced<int>(
+        *t, ETIMEDOUT, [&] { return real().sem_wait(s) == 0 ? 0 : errno; },
+        [&](const timespec& deadline) { return sem_slice(s, deadline); });
+    if (error == 0) return 0;
+    errno = error;
+    return -1;
+  });
+}
+
+int sem_timedwait(sem_t* s, const timespec* deadline, const void* caller) {
+  return plain(WaitCall::sem_wait, s, to_nanoseconds(*deadline), caller,
+               [&] { return real().sem_timedwait(s, deadline); });
+}
+
+int sem_clockwait(sem_t* s, clockid_t clock, const timespec* deadline, const void* caller) {
+  return plain(WaitCall::sem_wait, s, to_nanoseconds(*deadline), caller,
+               [&] { return real().sem_clockwait(s, clock, deadline); });
+}
+
+int join(pthread_t thread, void** result, const void* caller) {
+  return plain(WaitCall::join, reinterpret_cast<const void*>(thread), kNoTimeout, caller, [&] {
+    Thread* t = threads::self();
+    if (t == nullptr || !watch::needed() || real().pthread_clockjoin_np == nullptr)
+      return real().pthread_join(thread, result);
+    return sliced<int>(
+        *t, ETIMEDOUT, [&] { return real().pthread_join(thread, result); },
+        [&](const timespec& deadline) {
+          return real().pthread_clockjoin_np(thread, result, CLOCK_MONOTONIC, &deadline);
+        });
+  });
+}
+
+int barrier_wait(pthread_barrier_t* b, const void* caller) {
+  // glibc has no timed form, so it cannot be taken in slices: recorded only.
+  return plain(WaitCall::barrier_wait, b, kNoTimeout, caller,
+               [&] { return real().pthread_barrier_wait(b); });
+}
+
+long futex(long word, long operation, long value, long timeout, long second, long mask,
+           const void* caller) {
+  if (!is_futex_wait(operation)) {
+    const long command = operation & FUTEX_CMD_MASK;
+    if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET)
+      handover::note(reinterpret_cast<const void*>(word), caller);
+    return real().syscall(SYS_futex, word, operation, value, timeout, second, mask);
+  }
+  const long result = futex_wait(word, operation, value, timeout, second, mask, caller);
+  if (result >= 0) return result;
+  errno = static_cast<int>(-result);
+  return -1;
+}
+
+int epoll_wait(int fd, epoll_event* events, int count, int timeout_ms, const void* caller) {
+  return plain(WaitCall::epoll_wait, descriptor(fd), from_milliseconds(timeout_ms), caller,
+               [&] { return real().epoll_wait(fd, events, count, timeout_ms); });
+}
+
+int epoll_pwait(int fd, epoll_event* events, int count, int timeout_ms, const sigset_t* mask,
+                const void* caller) {
+  return plain(WaitCall::epoll_wait, descriptor(fd), from_milliseconds(timeout_ms), caller,
+               [&] { return real().epoll_pwait(fd, events, count, timeout_ms, mask); });
+}
+
+int poll(pollfd* fds, nfds_t count, int timeout_ms, const void* caller) {
+  return plain(WaitCall::poll, nullptr, from_milliseconds(timeout_ms), caller,
+               [&] { return real().poll(fds, count, timeout_ms); });
+}
+
+int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask,
+          const void* caller) {
+  return plain(WaitCall::poll, nullptr, from_timespec(timeout), caller,
+               [&] { return real().ppoll(fds, count, timeout, mask); });
+}
+
+int select(int count, fd_set* in, fd_set* out, fd_set* except, timeval* timeout,
+           const void* caller) {
+  const Nanoseconds time = timeout == nullptr
+                               ? kNoTimeout
+                               : timeout->tv_sec * kSecond + timeout->tv_usec * kMicrosecond;
+  return plain(WaitCall::select, nullptr, time, caller,
+               [&] { return real().select(count, in, out, except, timeout); });
+}
+
+int pselect(int count, fd_set* in, fd_set* out, fd_set* except, const timespec* timeout,
+            const sigset_t* mask, const void* caller) {
+  return plain(WaitCall::select, nullptr, from_timespec(timeout), caller,
+               [&] { return real().pselect(count, in, out, except, timeout, mask); });
+}
+
+int nanosleep(const timespec* time, timespec* left, const void* caller) {
+  return plain(WaitCall::sleep, nullptr, from_timespec(time), caller,
+               [&] { return real().nanosleep(time, left); });
+}
+
+int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* left,
+                    const void* caller) {
+  return plain(WaitCall::sleep, nullptr, from_timespec(time), caller,
+               [&] { return real().clock_nanosleep(clock, flags, time, left); });
+}
+
+int usleep(useconds_t time, const void* caller) {
+  return plain(WaitCall::sleep, nullptr, time * kMicrosecond, caller,
+               [&] { return real().usleep(time); });
+}
+
+unsigned sleep(unsigned seconds, const void* caller) {
+  return plain(WaitCall::sleep, nullptr, seconds * kSecond, caller,
+               [&] { return real().sleep(seconds); });
+}
+
+}  // namespace forkmend::waiting

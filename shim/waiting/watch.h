@@ -1,0 +1,29 @@
+// The watch over a wait in a process with lost threads.
+//
+// Promises: run by the waiting thread itself, between slices; it looks after the grace (1 s), at the
+// threshold (10 s) and then ever more rarely. What it finds is proved (proof.h) and reported once.
+// Does not: end the wait. The action after a report is FORKMEND_ON_LOCKUP's.
+#pragma once
+
+#include "shim/base/compiler.h"
+#include "shim/threads/thread.h"
+
+namespace forkmend::watch {
+
+// True if waits without a timeout are to be taken in slices: this process has lost threads.
+FORKMEND_INLINE bool needed() {
+  return FORKMEND_UNLIKELY(threads::lost.load(std::memory_order_relaxed) > 0);
+}
+
+// A wait begins. Where the last slice of the same wait ended as a spurious wakeup, it goes on.
+void begin(Thread& t);
+// When to look next, CLOCK_MONOTONIC.
+Nanoseconds next_look(Thread& t);
+// A slice is over and the wait is not: looks.
+void look(Thread& t);
+// The wait ended by itself.
+void end(Thread& t);
+// A slice is handed to the caller as a spurious wakeup: the wait will most likely be resumed.
+void spurious(Thread& t);
+
+}  // namespace forkmend::watch
