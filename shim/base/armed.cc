@@ -10,7 +10,7 @@ ArmedPage armed_page;
 std::atomic<bool> wipes_on_fork{false};
 
 namespace {
-std::atomic<std::uint32_t> reasons{static_cast<std::uint32_t>(Busy::unresolved)};
+FORKMEND_CHILD_WRITTEN std::atomic<std::uint32_t> reasons{static_cast<std::uint32_t>(Busy::unresolved)};
 
 
 void publish() {

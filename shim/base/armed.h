@@ -23,8 +23,8 @@ struct alignas(kArmedPageSize) ArmedPage {
   std::atomic<std::uint32_t> alive;  // kPageAlive, or 0 in a child nobody told us of
 };
 
-extern ArmedPage armed_page;
-extern std::atomic<bool> wipes_on_fork;  // not on the page
+extern FORKMEND_HIDDEN ArmedPage armed_page;
+extern FORKMEND_HIDDEN std::atomic<bool> wipes_on_fork;  // not on the page
 
 FORKMEND_INLINE bool quiet() {
   return FORKMEND_LIKELY(armed_page.quiet.load(std::memory_order_relaxed) != 0);

@@ -9,7 +9,7 @@ namespace forkmend {
 
 enum class Activity : unsigned char { not_loaded, active, inert };
 
-extern std::atomic<Activity> activity;
+extern FORKMEND_HIDDEN std::atomic<Activity> activity;
 
 // Reads the settings and decides. Idempotent; the constructor calls it, and an interposer that
 // another library's constructor called first.

@@ -102,7 +102,7 @@ struct Real {
   bool resolved;
 };
 
-extern Real real_functions;
+extern FORKMEND_HIDDEN Real real_functions;
 
 // Resolves every pointer. Idempotent, safe from several threads at once: they store the same values.
 void resolve_real_functions();

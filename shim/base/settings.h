@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "shim/base/compiler.h"
 #include "shim/base/clock.h"
 
 namespace forkmend {
@@ -33,7 +34,7 @@ struct Settings {
   const char* config = "";               // FORKMEND_CONFIG
 };
 
-extern Settings settings;
+extern FORKMEND_HIDDEN Settings settings;
 
 enum class SettingSource : std::uint8_t { environment, file };
 

@@ -7,8 +7,8 @@
 namespace forkmend::gate {
 namespace {
 
-std::atomic<std::uint32_t> closed{0};  // forks under way
-std::atomic<Nanoseconds> until{0};
+FORKMEND_CHILD_WRITTEN std::atomic<std::uint32_t> closed{0};  // forks under way
+FORKMEND_CHILD_WRITTEN std::atomic<Nanoseconds> until{0};
 
 }  // namespace
 

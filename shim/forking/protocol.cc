@@ -13,13 +13,14 @@
 #include "shim/reviving/callback.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/thread.h"
+#include "shim/threads/unrecorded.h"
 #include "shim/waiting/handover.h"
 
 namespace forkmend::forking {
 namespace {
 
-Origin pending;  // written in the parent; the child's copy of it is its origin
-int process_id;  // whose memory this is: tells the child from the parent in a shared handler
+FORKMEND_CHILD_WRITTEN Origin pending;  // written in the parent; the child's copy of it is its origin
+FORKMEND_CHILD_WRITTEN int process_id;  // whose memory this is: tells the child from the parent in a shared handler
 
 // A fork of a process with one thread has nobody to wait for and nothing to lose.
 bool has_threads() { return threads::live.load(std::memory_order_relaxed) > 1; }
@@ -44,6 +45,7 @@ class Protocol {
     modules::refresh();   // the child may not: dl_iterate_phdr can hang there
     safepoint::reach();   // the gate is closed from here on
     locks::collect();     // what lost threads will hold: nothing moves any more
+    threads::ask_kernel();  // what threads without a wait record are doing
   }
 
   static void parent() {
@@ -54,6 +56,10 @@ class Protocol {
     const ChildEntry entry;
     const int pid = sys::getpid();
     process_id = pid;
+    if (!has_threads() && !has_lost_threads()) {  // nothing is lost: the books go on as they are
+      threads::after_fork_child(entry, pid);
+      return;
+    }
     restore_armed_page(entry);           // interposers look at it first
     locks::after_fork_child(entry);      // while records still say who was the owner
     threads::after_fork_child(entry, pid);
@@ -77,6 +83,7 @@ void on_prepare() {
   note_origin(nullptr);
   safepoint::close_only();
   locks::collect();
+  threads::ask_kernel();
 }
 void on_parent() { Protocol::parent(); }
 void on_child() {
@@ -86,7 +93,8 @@ void on_child() {
 }  // namespace
 
 void before(const void* caller) {
-  process_id = sys::getpid();
+  const int pid = sys::getpid();
+  if (process_id != pid) process_id = pid;  // a store would cost the parent a page fault each fork
   Protocol::before(caller);
 }
 void after_parent() { Protocol::parent(); }

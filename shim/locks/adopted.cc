@@ -4,6 +4,7 @@
 #include <semaphore.h>
 #include <string.h>
 
+#include "shim/base/lazy.h"
 #include "shim/base/real.h"
 #include "shim/base/spinlock.h"
 #include "shim/locks/layout.h"
@@ -24,9 +25,12 @@ struct Adopted {
   char image[kLargest];
 };
 
-Adopted table[kMostAdopted];
-int used;
-Spinlock lock;
+struct Table {
+  Adopted adopted[kMostAdopted];
+};
+Lazy<Table> table;
+FORKMEND_CHILD_WRITTEN int used;
+FORKMEND_CHILD_WRITTEN Spinlock lock;
 
 std::size_t size_of(forkmend_lock_kind kind) {
   switch (kind) {
@@ -84,14 +88,17 @@ int adopt(Runtime* runtime, forkmend_lock_kind kind, void* object) {
   if (size == 0 || object == nullptr) return EINVAL;
   const int refusal = check(kind, object);
   if (refusal != 0) return refusal;
+  Table* all = table.get();
+  if (all == nullptr) return ENOSPC;
   SpinGuard guard(lock);
   for (int i = 0; i < kMostAdopted; i++) {
-    if (i < used && table[i].runtime != nullptr) continue;
-    table[i].lock = object;
-    table[i].kind = static_cast<std::uint8_t>(kind);
-    table[i].size = static_cast<std::uint8_t>(size);
-    memcpy(table[i].image, object, size);
-    table[i].runtime = runtime;
+    Adopted& a = all->adopted[i];
+    if (i < used && a.runtime != nullptr) continue;
+    a.lock = object;
+    a.kind = static_cast<std::uint8_t>(kind);
+    a.size = static_cast<std::uint8_t>(size);
+    memcpy(a.image, object, size);
+    a.runtime = runtime;
     if (i >= used) used = i + 1;
     return 0;
   }
@@ -101,14 +108,15 @@ int adopt(Runtime* runtime, forkmend_lock_kind kind, void* object) {
 void forget(Runtime* runtime) {
   SpinGuard guard(lock);
   for (int i = 0; i < used; i++) {
-    if (table[i].runtime == runtime) table[i].runtime = nullptr;
+    Adopted& a = table.existing()->adopted[i];
+    if (a.runtime == runtime) a.runtime = nullptr;
   }
 }
 
 void adopted_after_fork_child(const ChildEntry&) {
   lock.unlock();
   for (int i = 0; i < used; i++) {
-    const Adopted& a = table[i];
+    const Adopted& a = table.existing()->adopted[i];
     if (a.runtime == nullptr || a.runtime->handle.lost == 0 || held_by_survivor(a)) continue;
     memcpy(a.lock, a.image, a.size);
   }

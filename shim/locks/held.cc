@@ -16,8 +16,8 @@ struct Collected {
 };
 
 Collected collected[kMostCollected];
-int collected_count;
-int opened;
+FORKMEND_CHILD_WRITTEN int collected_count;
+FORKMEND_CHILD_WRITTEN int opened;
 
 }  // namespace
 
@@ -64,8 +64,8 @@ void drop_stale(Thread& t) {
 }
 
 void collect() {
-  collected_count = 0;
-  if (!layout::mutex_known()) return;
+  if (collected_count != 0) collected_count = 0;
+  if (!layout::mutex_known() || runtimes::registered_threads.load() == 0) return;
   Thread* self = threads::self();
   threads::for_each([&](Thread& t) {
     if (!t.registered || &t == self || !threads::is_live(t)) return true;
@@ -84,6 +84,7 @@ void collect() {
 }
 
 void after_fork_child(const ChildEntry&) {
+  if (collected_count == 0) return;
   opened = 0;
   for (int i = 0; i < collected_count; i++) {
     pthread_mutex_t* m = collected[i].mutex;

@@ -8,16 +8,20 @@ namespace {
 
 // CPython keeps a hook in memory of PyMem_RawMalloc and gives it back with PyMem_RawFree when it
 // finalises. Ours is made before the interpreter has read its options. With PYTHONMALLOC=debug or
-// -X dev the allocator is another one by the time it is given back, which finds no header of its own
-// before the block and aborts ("bad ID: Allocated using API '!'"; 3.8 to 3.13, measured). So we note
-// which block it is, and send it back where it came from.
-Allocator first;        // before the interpreter started
-Allocator debugging;    // in use now, where that is another one
-void* entry;            // the hook's memory
+// -X dev the allocator is another one by the time it is given back, which finds no header of its
+// own before the block and aborts ("bad ID: Allocated using API '!'"; 3.8 to 3.13, measured). So we
+// note which block it is, and send it back where it came from.
+Allocator first;      // before the interpreter started
+Allocator debugging;  // in use now, where that is another one
+void* entry;          // the hook's memory
 
-void* note_entry(void* context, std::size_t size) { return entry = first.malloc(context, size); }
+void* note_entry(void* context, std::size_t size) {
+  return entry = first.malloc(context, size);
+}
 
-void* forward_malloc(void* context, std::size_t size) { return debugging.malloc(context, size); }
+void* forward_malloc(void* context, std::size_t size) {
+  return debugging.malloc(context, size);
+}
 void* forward_calloc(void* context, std::size_t count, std::size_t size) {
   return debugging.calloc(context, count, size);
 }
@@ -35,7 +39,9 @@ void free_or_return(void* context, void* memory) {
 
 }  // namespace
 
-bool available() { return &PySys_AddAuditHook != nullptr; }
+bool available() {
+  return &PySys_AddAuditHook != nullptr;
+}
 
 bool add(Hook hook) {
   api.PyMem_GetAllocator(kRawDomain, &first);
@@ -48,13 +54,18 @@ bool add(Hook hook) {
   return added;
 }
 
-void settle_allocator() {
+bool allocator_changed() {
   Allocator now{};
   api.PyMem_GetAllocator(kRawDomain, &now);
-  if (now.free == first.free) return;
-  debugging = now;
+  return now.free != first.free;
+}
+
+// Not earlier: tracemalloc, which wraps whatever it finds, has put back by now what it found.
+void keep_entry() {
+  if (!allocator_changed()) return;
+  api.PyMem_GetAllocator(kRawDomain, &debugging);
   // The context stays theirs: another thread may read it together with a function of either table.
-  Allocator forwarding = {now.context, forward_malloc, forward_calloc, forward_realloc,
+  Allocator forwarding = {debugging.context, forward_malloc, forward_calloc, forward_realloc,
                           free_or_return};
   api.PyMem_SetAllocator(kRawDomain, &forwarding);
 }

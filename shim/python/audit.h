@@ -12,15 +12,17 @@ namespace forkmend::python::audit {
 
 using Hook = int (*)(const char* event, PyObject* arguments, void* user);
 
-// True if this process is linked with a CPython that has audit hooks (3.8). A weak reference, so that
-// without one it costs the look-up that failed at load.
+// True if this process is linked with a CPython that has audit hooks (3.8). A weak reference, so
+// that without one it costs the look-up that failed at load.
 bool available();
 
 // Adds the hook. After resolve(), before the interpreter starts.
 bool add(Hook hook);
 
-// At the hook's first call in a started interpreter: keeps its own memory out of the hands of a
-// debugging allocator that was installed since.
-void settle_allocator();
+// In a started interpreter: true if the hook's own memory must be kept out of the hands of an
+// allocator that was installed since, with keep_entry() at the event kClearing.
+bool allocator_changed();
+inline constexpr const char* kClearing = "cpython._PySys_ClearAuditHooks";
+void keep_entry();
 
 }  // namespace forkmend::python::audit

@@ -3,7 +3,9 @@
 // Promises: enters through an audit hook added before the interpreter starts; uses the stable C API
 // by name (dlsym): no Python headers, one binary for every interpreter from 3.8. A process without
 // CPython pays one failed symbol look-up. Changes no environment variable, shadows no module.
-// Does not: run Python inside an interposed fork (3.12 and later hold runtime locks there).
+// Does not: run Python inside an interposed fork (3.12 and later hold runtime locks there); see a
+// libpython that is loaded later with dlopen, a subinterpreter, or an interpreter that is started
+// again after Py_Finalize.
 #pragma once
 
 #include "shim/base/text.h"
@@ -21,9 +23,16 @@ unsigned long reserved_signals();
 // True if an interpreter runs in this process and the bridge is in it.
 bool present();
 
-// Writes the calling thread's Python frames, innermost first, as an array of {file, line, function}.
-// Runs faulthandler's handler in this thread; an empty array without an interpreter. Returns the
-// number of frames and the hash of files and functions (not lines) of the innermost five.
+// True if the calling thread holds the interpreter's lock (or subinterpreters exist, with which it
+// cannot be told): such a thread must never be stopped at the gate, which the forking thread closes
+// before it takes the lock again. Async-signal-safe.
+bool holds_gil();
+
+// Writes the calling thread's Python frames, innermost first, as an array of {file, line,
+// function}. Runs faulthandler's handler in this thread; an empty array without an interpreter,
+// where no fork with threads went through os.fork yet, or where the program has taken what it needs
+// (the reserved signal, the descriptor number). Returns the number of frames, at most 64, and the
+// hash of files and functions (not lines) of the innermost five. One caller at a time.
 int write_stack(Json& json, std::uint64_t& hash);
 
 // The innermost frame whose file is outside the standard library, for a line of text:

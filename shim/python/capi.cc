@@ -7,8 +7,8 @@ namespace forkmend::python {
 Api api;
 
 bool resolve() {
-  // Never as a tail call: dlsym(RTLD_DEFAULT) looks at who called it, and crashed in ld.so when that
-  // was the loader itself, running a constructor.
+  // Never as a tail call: dlsym(RTLD_DEFAULT) looks at who called it, and crashed in ld.so when
+  // that was the loader itself, running a constructor.
 #define FORKMEND_FIND(name, result, parameters) \
   api.name = reinterpret_cast<result(*) parameters>(dlsym(RTLD_DEFAULT, #name));
 #define FORKMEND_REQUIRE(name, result, parameters) \

@@ -11,7 +11,7 @@
 
 namespace forkmend::python {
 
-struct PyObject;       // opaque: nothing here looks inside
+struct PyObject;  // opaque: nothing here looks inside
 struct PyThreadState;
 struct PyInterpreterState;
 

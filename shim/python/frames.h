@@ -1,7 +1,7 @@
 // Python frames: whose they are, and where the interpreter is now.
 //
-// Promises: the program's own frame is preferred over one of the standard library, which is only the
-// way there (multiprocessing calls os.fork for the program).
+// Promises: the program's own frame is preferred over one of the standard library, which is only
+// the way there (multiprocessing calls os.fork for the program).
 #pragma once
 
 #include <cstdint>

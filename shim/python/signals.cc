@@ -26,17 +26,19 @@ bool default_int_handler_is_set() {
 
 }  // namespace
 
-int reserved_signal() { return kLastSignal - kBelowLast; }
+int reserved_signal() {
+  return kLastSignal - kBelowLast;
+}
 
 bool read(int signal, Action& action) {
   return sys::call(SYS_rt_sigaction, signal, 0, sys::arg(&action), sizeof action.mask) == 0;
 }
 
-// CPython has one C function for every signal that Python code handles, so its address does not tell
-// default_int_handler from a handler of the program's; what does lies behind the GIL, which a thread
-// that is stuck cannot take. So the action itself carries the mark: the reserved signal in its mask,
-// which nobody notices. signal.signal() installs the action anew, with an empty mask, and the mark is
-// gone, in whichever process that happens.
+// CPython has one C function for every signal that Python code handles, so its address does not
+// tell default_int_handler from a handler of the program's; what does lies behind the GIL, which a
+// thread that is stuck cannot take. So the action itself carries the mark: the reserved signal in
+// its mask, which nobody notices. signal.signal() installs the action anew, with an empty mask, and
+// the mark is gone, in whichever process that happens.
 void note_interrupt_handler() {
   Action action{};
   if (!default_int_handler_is_set() || !read(SIGINT, action) || !action.has_function()) return;

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "shim/base/glob.h"
+#include "shim/base/lazy.h"
 #include "shim/base/settings.h"
 #include "shim/forking/gate.h"
 #include "shim/reporting/file.h"
@@ -42,11 +43,17 @@ bool parent_has_said(std::string_view variable, std::string_view value) {
   path.format("/proc/{}/environ", sys::getppid()).append('\0');
   const long fd = sys::open(path.data(), O_RDONLY);
   if (fd < 0) return false;
-  static char environment[65536];
+  struct Environment {
+    char text[65536];
+  };
+  static Lazy<Environment> lazy;
+  Environment* whole = lazy.get();
+  if (whole == nullptr) return false;
+  char* environment = whole->text;
   long size = 0;
   for (;;) {
     const long n = sys::read(static_cast<int>(fd), environment + size,
-                             sizeof environment - static_cast<std::size_t>(size));
+                             sizeof whole->text - static_cast<std::size_t>(size));
     if (n <= 0) break;
     size += n;
   }

@@ -5,6 +5,7 @@
 #include <termios.h>
 
 #include "shim/base/glob.h"
+#include "shim/base/lazy.h"
 #include "shim/base/settings.h"
 #include "shim/base/spinlock.h"
 #include "shim/forking/protocol.h"
@@ -27,8 +28,11 @@ constexpr int kMostLost = 16;                    // of one runtime; lost_total s
 constexpr std::size_t kEventSize = 512 * 1024;   // 16 lost stacks, a living one, 400 modules
 constexpr std::size_t kBlockSize = 4000;         // below PIPE_BUF (4,096): whole in a pipe
 
-char event_buffer[kEventSize];
-char stack_buffer[kLivingStack];
+struct Buffers {
+  char event[kEventSize];
+  char stack[kLivingStack];
+};
+Lazy<Buffers> buffers;
 Spinlock writing;  // two threads that are stuck in one another report one after the other
 
 // FNV-1a, 64 bits (Fowler, Noll, Vo): a fingerprint, not a defence.
@@ -75,11 +79,11 @@ void write_registers(Json& json, const Registers& registers) {
 // Registers and raw bytes; the caller adds "python" and closes.
 void open_stack(Json& json, const Registers& registers, std::size_t size) {
   const auto* top = reinterpret_cast<const void*>(registers.sp);
-  const std::size_t copied = sys::copy_memory(stack_buffer, top, size);
+  const std::size_t copied = sys::copy_memory(buffers.existing()->stack, top, size);
   json.open('{').key("registers");
   write_registers(json, registers);
   json.field_address("base", top).key("bytes");
-  json.base64(reinterpret_cast<const std::uint8_t*>(stack_buffer), copied);
+  json.base64(reinterpret_cast<const std::uint8_t*>(buffers.existing()->stack), copied);
   json.field_bool("truncated", copied == size);
 }
 
@@ -234,7 +238,7 @@ const char* action_name() {
 }
 
 void write_event(Report& report) {
-  TextSpan line(event_buffer, sizeof event_buffer);
+  TextSpan line(buffers.existing()->event, kEventSize);
   Json json(line);
   const Judgement& judgement = report.judgement;
   report_file::begin_event(json, "lockup");
@@ -355,7 +359,7 @@ bool stderr_is_terminal() {
 void identify(Report& report) {
   const Thread& t = report.waiter;
   // The Python frames' hash comes from a run over the stack that is thrown away.
-  TextSpan scratch(event_buffer, sizeof event_buffer);
+  TextSpan scratch(buffers.existing()->event, kEventSize);
   Json json(scratch);
   std::uint64_t python_hash = 0;
   python::write_stack(json, python_hash);
@@ -400,6 +404,7 @@ void act() {
 void report_lockup(Thread& t, const Judgement& judgement) {
   {
     SpinGuard guard(writing);
+    if (buffers.get() == nullptr) return act();  // no memory for a report: the action all the same
     Report report{t, judgement};
     identify(report);
     if (storm::is_said(report.seen)) {

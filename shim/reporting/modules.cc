@@ -6,6 +6,7 @@
 
 #include <atomic>
 
+#include "shim/base/lazy.h"
 #include "shim/base/real.h"
 #include "shim/base/spinlock.h"
 #include "shim/base/syscall.h"
@@ -14,7 +15,10 @@
 namespace forkmend::modules {
 namespace {
 
-Module table[kMaxModules];
+struct Table {
+  Module module[kMaxModules];
+};
+Lazy<Table> table;
 std::atomic<int> used{0};
 std::atomic<int> inside_iteration{0};
 std::atomic<std::uint64_t> loads_seen{0};
@@ -67,7 +71,9 @@ int add(dl_phdr_info* info, std::size_t, void*) {
     return 0;
   const int index = used.load(std::memory_order_relaxed);
   if (index == kMaxModules) return 1;
-  Module& module = table[index];
+  Table* all = table.get();
+  if (all == nullptr) return 1;
+  Module& module = all->module[index];
   module.lo = lo;
   module.hi = hi;
   module.bias = info->dlpi_addr;
@@ -88,9 +94,11 @@ int loads(dl_phdr_info* info, std::size_t, void* out) {
 
 const Module* find(const void* address) {
   const auto at = reinterpret_cast<std::uintptr_t>(address);
+  const Table* all = table.existing();
   // Newest first: after dlclose and dlopen a new object may lie where an old one was.
   for (int i = used.load(std::memory_order_acquire) - 1; i >= 0; i--) {
-    if (at - table[i].lo < table[i].hi - table[i].lo) return &table[i];
+    const Module& module = all->module[i];
+    if (at - module.lo < module.hi - module.lo) return &module;
   }
   return nullptr;
 }
@@ -114,11 +122,11 @@ const Module* find_or_refresh(const void* address) {
 }
 
 // dl_iterate_phdr visits the executable first.
-const Module* of_executable() { return count() > 0 ? &table[0] : nullptr; }
+const Module* of_executable() { return count() > 0 ? &at(0) : nullptr; }
 
 int count() { return used.load(std::memory_order_acquire); }
-const Module& at(int index) { return table[index]; }
-int index_of(const Module& module) { return static_cast<int>(&module - table); }
+const Module& at(int index) { return table.existing()->module[index]; }
+int index_of(const Module& module) { return static_cast<int>(&module - table.existing()->module); }
 
 void enter_iteration() { inside_iteration.fetch_add(1, std::memory_order_acq_rel); }
 void leave_iteration() { inside_iteration.fetch_sub(1, std::memory_order_acq_rel); }

@@ -8,6 +8,7 @@
 #include <atomic>
 
 #include "shim/base/glob.h"
+#include "shim/base/lazy.h"
 #include "shim/base/settings.h"
 #include "shim/base/syscall.h"
 #include "shim/base/text.h"
@@ -31,9 +32,12 @@ struct Loaded {
   char file[256];
 };
 
-Loaded loaded[kMaxLoaded];
+struct Files {
+  Loaded loaded[kMaxLoaded];
+  char setting_text[kSettingText];
+};
+Lazy<Files> files;
 int loaded_count;
-char setting_text[kSettingText];
 int setting_text_used;
 std::atomic<bool> done{false};
 
@@ -42,11 +46,12 @@ void report_problem(std::string_view where, std::string_view value, std::string_
 }
 
 void on_profile(void*, const Profile& profile, const char* file) {
-  if (loaded_count == kMaxLoaded) {
+  Files* kept = files.get();
+  if (kept == nullptr || loaded_count == kMaxLoaded) {
     report_setting(file, profile.name, "at most 64 profiles from files; this one is ignored");
     return;
   }
-  Loaded& slot = loaded[loaded_count++];
+  Loaded& slot = kept->loaded[loaded_count++];
   slot.profile = profile;
   copy_text(slot.file, file);
 }
@@ -55,11 +60,12 @@ void on_setting(void*, const char* name, const char* value, const char* file, in
   const std::size_t size = strlen(value) + 1;
   Text<288> where;
   where.format("{}:{}", file, line);
-  if (setting_text_used + size > sizeof setting_text) {
+  Files* all = files.get();
+  if (all == nullptr || setting_text_used + size > kSettingText) {
     report_setting(where.view(), name, "less than 4 KiB of settings in files; ignored");
     return;
   }
-  char* kept = setting_text + setting_text_used;
+  char* kept = all->setting_text + setting_text_used;
   memcpy(kept, value, size);
   setting_text_used += static_cast<int>(size);
   if (!apply_setting(name, kept, SettingSource::file, where.view(), report_problem))
@@ -164,8 +170,8 @@ bool any_match(const char (&patterns)[N][Size], std::string_view text) {
 template <class Matches>
 Match find(Matches&& matches) {
   for (int i = loaded_count - 1; i >= 0; i--) {
-    const Profile& profile = loaded[i].profile;
-    if (matches(profile) && !disabled(profile.name)) return {&profile, loaded[i].file};
+    const Loaded& file = files.existing()->loaded[i];
+    if (matches(file.profile) && !disabled(file.profile.name)) return {&file.profile, file.file};
   }
   for (const Profile& profile : kBuiltIn) {
     if (matches(profile) && !disabled(profile.name)) return {&profile, "built in"};

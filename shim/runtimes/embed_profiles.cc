@@ -43,9 +43,9 @@ std::string patterns(const char (&field)[kProfilePatterns][kProfilePatternSize])
 
 std::string initialiser(const Profile& profile) {
   return std::string("{") + literal(profile.name) + ",\n " + patterns(profile.dso) + ",\n " +
-         patterns(profile.thread) + ",\n ::forkmend::Policy::" +
-         kPolicyNames[static_cast<std::size_t>(profile.policy)] + ",\n " +
-         (profile.settle != 0 ? "1" : "0") + ",\n " + literal(profile.measured) + ",\n " +
+         patterns(profile.thread) +
+         ",\n ::forkmend::Policy::" + kPolicyNames[static_cast<std::size_t>(profile.policy)] +
+         ",\n " + (profile.settle != 0 ? "1" : "0") + ",\n " + literal(profile.measured) + ",\n " +
          literal(profile.fix_now) + ",\n " + literal(profile.fix_code) + "},\n";
 }
 
@@ -78,9 +78,8 @@ int embed(const char* out_path, const std::vector<std::string>& paths) {
   }
   if (wrong) return 1;
 
-  std::sort(profiles.begin(), profiles.end(), [](const Profile& a, const Profile& b) {
-    return std::strcmp(a.name, b.name) < 0;
-  });
+  std::sort(profiles.begin(), profiles.end(),
+            [](const Profile& a, const Profile& b) { return std::strcmp(a.name, b.name) < 0; });
   std::ofstream out(out_path, std::ios::trunc);
   out << "// Generated from shim/runtimes/profiles by embed_profiles: edit those.\n";
   for (const Profile& profile : profiles) out << initialiser(profile);

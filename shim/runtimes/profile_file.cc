@@ -4,17 +4,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <initializer_list>
 #include <optional>
-#include <toml++/toml.h>
 
 namespace forkmend {
 namespace {
 
-std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+std::string quoted(std::string_view text) {
+  return "\"" + std::string(text) + "\"";
+}
 
 std::string joined(const std::vector<std::string>& items, const char* separator) {
   std::string out;
@@ -31,18 +33,29 @@ std::string policy_names() {
 
 const char* type_name(const toml::node& node) {
   switch (node.type()) {
-    case toml::node_type::table: return "a table";
-    case toml::node_type::array: return "an array";
-    case toml::node_type::string: return "a string";
-    case toml::node_type::integer: return "an integer";
-    case toml::node_type::floating_point: return "a fraction";
-    case toml::node_type::boolean: return "true or false";
-    default: return "a date or time";
+    case toml::node_type::table:
+      return "a table";
+    case toml::node_type::array:
+      return "an array";
+    case toml::node_type::string:
+      return "a string";
+    case toml::node_type::integer:
+      return "an integer";
+    case toml::node_type::floating_point:
+      return "a fraction";
+    case toml::node_type::boolean:
+      return "true or false";
+    default:
+      return "a date or time";
   }
 }
 
-int line_of(const toml::node& node) { return static_cast<int>(node.source().begin.line); }
-int line_of(const toml::key& key) { return static_cast<int>(key.source().begin.line); }
+int line_of(const toml::node& node) {
+  return static_cast<int>(node.source().begin.line);
+}
+int line_of(const toml::key& key) {
+  return static_cast<int>(key.source().begin.line);
+}
 
 // A name ends up in lists such as FORKMEND_PROFILES=+a,-b and FORKMEND_POLICY=a:report, so that
 // the separators of those lists cannot be part of it.
@@ -63,9 +76,8 @@ bool is_setting_name(std::string_view name) {
 
 // A NUL or a newline would cut or split what the shared object and the report make of the text.
 bool has_control(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-  });
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
 class Reader {
@@ -113,8 +125,7 @@ class Reader {
   }
 
   // The string at `node`, if it is one that fits a field of `size` bytes.
-  std::optional<std::string> text(const toml::node& node, std::string_view what,
-                                  std::size_t size) {
+  std::optional<std::string> text(const toml::node& node, std::string_view what, std::size_t size) {
     const auto* value = node.as_string();
     if (value == nullptr) {
       wrong_type(node, what, "write a string in quotes");
@@ -225,8 +236,7 @@ class Reader {
       unknown_keys(table, "the profile",
                    {"name", "policy", "settle", "measured", "match", "fix", "profile", "settings"});
     } else {
-      unknown_keys(table, "[[profile]]",
-                   {"name", "policy", "settle", "measured", "match", "fix"});
+      unknown_keys(table, "[[profile]]", {"name", "policy", "settle", "measured", "match", "fix"});
     }
 
     if (const toml::node* node = table.get("name")) {
@@ -258,8 +268,8 @@ class Reader {
         }
       }
     } else {
-      problem(name_line, "the profile has no policy: add policy = \"...\", one of " +
-                             policy_names());
+      problem(name_line,
+              "the profile has no policy: add policy = \"...\", one of " + policy_names());
     }
 
     if (const toml::node* node = table.get("settle")) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "include/forkmend/forkmend.h"
+#include "shim/base/compiler.h"
 #include "shim/base/clock.h"
 #include "shim/base/token.h"
 #include "shim/reporting/modules.h"
@@ -75,7 +76,7 @@ int highest();
 Runtime& at(int index);
 
 // Registered threads in the process: 0 means that fork has nobody to wait for.
-extern std::atomic<int> registered_threads;
+extern FORKMEND_HIDDEN std::atomic<int> registered_threads;
 
 // Child entry: marks every runtime that had threads as lost. One store a runtime.
 void after_fork_child(const ChildEntry&);

@@ -7,7 +7,7 @@
 
 namespace forkmend::threads {
 
-extern std::atomic<bool> first_done;
+extern FORKMEND_HIDDEN std::atomic<bool> first_done;
 void prepare_for_threads();
 
 // Idempotent; one load after the first time.

@@ -20,6 +20,22 @@ std::size_t read_task_file(int tid, const char* file, char (&buffer)[Size]) {
   return n > 0 ? static_cast<std::size_t>(n) : 0;
 }
 
+// Takes " 0x1f" off the front.
+std::uintptr_t next_hex(std::string_view& text) {
+  const std::size_t start = text.find("0x");
+  if (start == std::string_view::npos) return 0;
+  text.remove_prefix(start + 2);
+  std::uintptr_t value = 0;
+  while (!text.empty()) {
+    const char c = text[0];
+    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (digit < 0) break;
+    value = value << 4 | static_cast<unsigned>(digit);
+    text.remove_prefix(1);
+  }
+  return value;
+}
+
 }  // namespace
 
 char kernel_state_letter(int tid) {
@@ -30,24 +46,23 @@ char kernel_state_letter(int tid) {
   return end == std::string_view::npos || end + 2 >= text.size() ? '\0' : text[end + 2];
 }
 
+// "NR ARG0 … ARG5 SP PC", "-1 SP PC" where it is in no call but blocked, or "running".
 KernelActivity kernel_activity(int tid) {
   char buffer[256];
-  const std::string_view text(buffer, read_task_file(tid, "syscall", buffer));
-  KernelActivity result{-1, 0};
+  std::string_view text(buffer, read_task_file(tid, "syscall", buffer));
+  KernelActivity result{-1, 0, 0, 0};
   if (text.empty() || text[0] < '0' || text[0] > '9') return result;
-  result.syscall = 0;
-  for (const char c : text) {
-    if (c < '0' || c > '9') break;
-    result.syscall = result.syscall * 10 + (c - '0');
+  long number = 0;
+  while (!text.empty() && text[0] >= '0' && text[0] <= '9') {
+    number = number * 10 + (text[0] - '0');
+    text.remove_prefix(1);
   }
-  // The last word is the instruction pointer.
-  std::size_t at = text.rfind("0x");
-  for (at = at == std::string_view::npos ? text.size() : at + 2; at < text.size(); at++) {
-    const char c = text[at];
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-    if (digit < 0) break;
-    result.address = result.address << 4 | static_cast<unsigned>(digit);
-  }
+  result.syscall = number;
+  std::uintptr_t words[8] = {};
+  for (std::uintptr_t& word : words) word = next_hex(text);
+  result.argument = words[0];
+  result.sp = words[6];
+  result.address = words[7];
   return result;
 }
 

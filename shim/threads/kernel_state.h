@@ -22,8 +22,10 @@ inline KernelState kernel_state(int tid) {
 // What it is doing, for a person: the system call it is in and the address it was made from, from
 // /proc/self/task/TID/syscall ("running" where it is in none).
 struct KernelActivity {
-  long syscall;            // -1: running
-  std::uintptr_t address;  // instruction pointer, 0 while running
+  long syscall;             // -1: running, or not asked
+  std::uintptr_t argument;  // its first argument: the word of a futex, a descriptor
+  std::uintptr_t sp;        // stack pointer
+  std::uintptr_t address;   // instruction pointer; 0 while running
 };
 KernelActivity kernel_activity(int tid);
 

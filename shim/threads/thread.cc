@@ -11,9 +11,9 @@
 namespace forkmend::threads {
 
 FORKMEND_TLS Thread* current_thread;
-std::atomic<std::uint32_t> generation{0};
-std::atomic<int> live{0};
-std::atomic<int> lost{0};
+FORKMEND_CHILD_WRITTEN std::atomic<std::uint32_t> generation{0};
+FORKMEND_CHILD_WRITTEN std::atomic<int> live{0};
+FORKMEND_CHILD_WRITTEN std::atomic<int> lost{0};
 
 namespace {
 
@@ -26,12 +26,12 @@ struct Chunk {
   Thread threads[kChunkThreads];
 };
 
-constinit Thread main_record{};
+FORKMEND_CHILD_WRITTEN constinit Thread main_record{};
 std::atomic<Chunk*> chunks[kMaxChunks];
 std::atomic<int> used{1};  // place 0 is the main thread's
 std::atomic<std::uint32_t> next_serial{1};
-Spinlock lock;
-Thread* free_list;
+FORKMEND_CHILD_WRITTEN Spinlock lock;
+FORKMEND_CHILD_WRITTEN Thread* free_list;
 
 Thread* fresh() {
   const int place = used.load(std::memory_order_relaxed);
@@ -96,6 +96,7 @@ Thread* allocate() {
   t->gated.store(false, std::memory_order_relaxed);
   t->invisible.store(0, std::memory_order_relaxed);
   t->wait.call.store(WaitCall::none, std::memory_order_relaxed);
+  t->activity = {-1, 0, 0, 0};
   t->held.count = 0;
   t->held.overflow = 0;
   for (const void*& object : t->signalled) object = nullptr;

@@ -13,6 +13,7 @@
 
 #include "shim/base/compiler.h"
 #include "shim/base/token.h"
+#include "shim/threads/kernel_state.h"
 #include "shim/waiting/wait.h"
 
 namespace forkmend {
@@ -77,6 +78,7 @@ struct alignas(64) Thread {
   std::atomic<std::uint32_t> parks;  // how often it parked: unchanged means never left
   std::atomic<int> invisible; // depth of locks that cannot be seen (loader, stdio, static init)
   Wait wait;
+  KernelActivity activity;    // asked for before the fork where there is no wait record
   WatchState watch;
   HeldLocks held;
   const void* signalled[kSignalledSlots];
@@ -86,17 +88,17 @@ struct alignas(64) Thread {
 
 namespace threads {
 
-extern FORKMEND_TLS Thread* current_thread;
+extern FORKMEND_HIDDEN FORKMEND_TLS Thread* current_thread;
 
 // The calling thread's record, or null: a foreign thread, an inert shim, or a thread that is ending.
 FORKMEND_INLINE Thread* self() { return current_thread; }
 
 // The process's generation: forks from the first ancestor down.
-extern std::atomic<std::uint32_t> generation;
+extern FORKMEND_HIDDEN std::atomic<std::uint32_t> generation;
 // Threads with a record that live in this process, the main thread included.
-extern std::atomic<int> live;
+extern FORKMEND_HIDDEN std::atomic<int> live;
 // Threads that did not survive the last fork; 0 in the first ancestor.
-extern std::atomic<int> lost;
+extern FORKMEND_HIDDEN std::atomic<int> lost;
 
 inline bool is_lost(const Thread& t) {
   return t.state.load(std::memory_order_relaxed) != ThreadState::free &&

@@ -1,5 +1,6 @@
 #include "shim/waiting/handover.h"
 
+#include "shim/base/lazy.h"
 #include "shim/base/spinlock.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/waiting/blocking.h"
@@ -18,11 +19,14 @@ struct Entry {
   const Thread* thread;
 };
 
-Entry table[kTableSize];
-std::atomic<bool> built{false};
-Spinlock build_lock;
+struct Table {
+  Entry entry[kTableSize];
+};
+Lazy<Table> lazy_table;
+FORKMEND_CHILD_WRITTEN std::atomic<bool> built{false};
+FORKMEND_CHILD_WRITTEN Spinlock build_lock;
 Evidence evidence;
-std::atomic<bool> has_evidence{false};
+FORKMEND_CHILD_WRITTEN std::atomic<bool> has_evidence{false};
 
 std::size_t hash(const void* object) {
   // Multiplicative hashing (Knuth, TAOCP 3, 6.4) with the 64-bit golden ratio.
@@ -33,6 +37,9 @@ static_assert(kTableSize == std::size_t{1} << 12);
 void build() {
   SpinGuard guard(build_lock);
   if (built.load(std::memory_order_relaxed)) return;
+  Table* all = lazy_table.get();
+  if (all == nullptr) return;
+  Entry* table = all->entry;
   std::size_t count = 0;
   threads::for_each([&](Thread& t) {
     if (!threads::is_lost(t) || t.wait.call.load() == WaitCall::none || t.wait.object == nullptr)
@@ -69,6 +76,9 @@ Runtime* lost_runtime_of(const void* caller) {
 
 const Thread* lost_waiter(const void* object) {
   if (!built.load(std::memory_order_acquire)) build();
+  const Table* all = lazy_table.existing();
+  if (all == nullptr) return nullptr;
+  const Entry* table = all->entry;
   for (std::size_t at = hash(object); table[at].object != nullptr; at = (at + 1) % kTableSize) {
     if (table[at].object == object) return table[at].thread;
   }
@@ -116,7 +126,7 @@ const Thread* lost_signaller(const void* object) {
 void after_fork_child(const ChildEntry&) {
   // The table is cleared only if this process filled it: 64 KiB are not touched otherwise.
   if (built.load(std::memory_order_relaxed)) {
-    for (Entry& entry : table) entry = {};
+    for (Entry& entry : lazy_table.existing()->entry) entry = {};
   }
   built.store(false, std::memory_order_relaxed);
   build_lock.unlock();

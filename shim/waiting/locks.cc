@@ -101,8 +101,6 @@ int mutex_lock(pthread_mutex_t* m, const void* caller) {
     const int result = real().pthread_mutex_trylock(m);
     if (taken(result)) note_taken(*t, m, HeldKind::mutex);
     if (result != EBUSY) return result;
-  } else if (!layout::looks_locked(m)) {
-    return real().pthread_mutex_lock(m);
   }
   const int result =
       lock_blocking(*t, m, kNoTimeout, caller, [&] { return lock_watched(*t, m); });

@@ -1,0 +1,55 @@
+"""The rows: what is measured, and what forkmend may cost there."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from .budget import Budget, OverBare, OverForwarding, TimesBare
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    title: str
+    # For a row that times whole programs: how (spawn or exit), how often a round, and which.
+    program: tuple[str, int, tuple[str, ...]] | None = None
+    budget: Budget = OverForwarding(0.05)
+
+    def command(self, rows: Path, preload: str) -> list[str]:
+        if self.program is None:
+            return [str(rows), self.name]
+        how, samples, program = self.program
+        return [str(rows), how, preload, str(samples), *program]
+
+    @property
+    def preloads_itself(self) -> bool:
+        """True if the preload goes into the process that is started, and not into its child."""
+        return self.program is None
+
+
+def known_rows(rows: Path) -> dict[str, Row]:
+    true = shutil.which("true") or "/bin/true"
+    python = shutil.which("/usr/bin/python3") or shutil.which("python3") or "python3"
+    listed = [
+        Row("lock-one-thread", "lock + unlock, one thread", budget=TimesBare(1.3)),
+        Row("lock-two-threads", "lock + unlock, a second thread alive"),
+        Row("cond-ping-pong", "cond ping-pong, one CPU"),
+        Row("semaphore-ping-pong", "semaphore ping-pong, one CPU"),
+        Row("create-join", "create + join"),
+        Row("fork-alone", "fork call, no other thread"),
+        Row("fork-100-threads", "fork call, 100 threads"),
+        Row("fork-1000-threads", "fork call, 1,000 threads"),
+        Row("fork-10000-mutexes", "fork total, 10,000 mutexes, 10 held"),
+        Row("fork-256-mib", "fork call, 256 MiB"),
+        Row("exec-true", "exec of true", ("spawn", 25, (true,))),
+        Row("exit-100-threads", "exit, 100 threads", ("exit", 9, (str(rows), "exiting", "100"))),
+        Row(
+            "python-pass",
+            "python3 -c pass",
+            ("spawn", 3, (python, "-c", "pass")),
+            budget=OverBare(2e6),
+        ),
+    ]
+    return {row.name: row for row in listed}

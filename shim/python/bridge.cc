@@ -1,0 +1,86 @@
+#include "shim/python/bridge.h"
+
+#include <string.h>
+
+#include <atomic>
+
+#include "shim/base/compiler.h"
+#include "shim/python/audit.h"
+#include "shim/python/capi.h"
+#include "shim/python/hooks.h"
+#include "shim/python/signals.h"
+#include "shim/python/stack.h"
+#include "shim/reporting/event.h"
+
+namespace forkmend::python {
+namespace {
+
+std::atomic<bool> hooked{false};  // the audit hook is in, and the API is there
+enum class Stage : std::uint8_t { waiting, watching, done };
+std::atomic<Stage> stage{Stage::waiting};  // what the audit hook still has to do
+std::atomic<bool> installed{false};
+
+// With the GIL, in the main interpreter: at-fork hooks belong to an interpreter, and
+// subinterpreters may not fork.
+FORKMEND_COLD void enter() {
+  // First of all: what follows may raise events of its own.
+  const Stage next = audit::allocator_changed() ? Stage::watching : Stage::done;
+  if (stage.exchange(next) != Stage::waiting) return;
+  const ErrorKeeper error;
+  if (hooks::register_at_fork()) {
+    installed.store(true, std::memory_order_release);
+  } else {
+    api.PyErr_Clear();
+    report_off("python", "os.register_at_fork() failed");
+  }
+}
+
+FORKMEND_COLD void on_early_event(const char* event) {
+  if (stage.load(std::memory_order_relaxed) == Stage::watching) {
+    if (strcmp(event, audit::kClearing) == 0) audit::keep_entry();
+  } else if (api.Py_IsInitialized() && api.current_interpreter() == api.PyInterpreterState_Main()) {
+    enter();
+  }
+}
+
+// Called for every audit event of the process's life. The first one in a started interpreter comes
+// before site and the program are imported, so that our hooks are the first to be registered.
+// Events before that have no interpreter to speak of.
+int on_event(const char* event, PyObject*, void*) {
+  if (FORKMEND_UNLIKELY(stage.load(std::memory_order_relaxed) != Stage::done))
+    on_early_event(event);
+  return 0;
+}
+
+}  // namespace
+
+void install() {
+  if (!audit::available() || !resolve() || !audit::add(on_event)) return;
+  hooked.store(true, std::memory_order_release);
+}
+
+bool present() {
+  return installed.load(std::memory_order_acquire);
+}
+
+bool holds_gil() {
+  return hooked.load(std::memory_order_relaxed) && api.Py_IsInitialized() && api.PyGILState_Check();
+}
+
+unsigned long reserved_signals() {
+  if (!present()) return 0;
+  unsigned long result = 0;
+  if (stack::registered()) result |= signals::bit(signals::reserved_signal());
+  if (signals::interrupt_is_pythons()) result |= signals::bit(SIGINT);
+  return result;
+}
+
+int write_stack(Json& json, std::uint64_t& hash) {
+  return stack::write(json, hash);
+}
+
+std::string_view innermost_user_frame() {
+  return stack::innermost_user_frame();
+}
+
+}  // namespace forkmend::python

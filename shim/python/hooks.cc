@@ -1,0 +1,72 @@
+#include "shim/python/hooks.h"
+
+#include "shim/forking/protocol.h"
+#include "shim/forking/safepoint.h"
+#include "shim/python/capi.h"
+#include "shim/python/frames.h"
+#include "shim/python/signals.h"
+#include "shim/python/stack.h"
+#include "shim/runtimes/runtime.h"
+#include "shim/threads/thread.h"
+
+namespace forkmend::python::hooks {
+namespace {
+
+// CPython looks at nothing but null, which would be an error.
+PyObject* none() {
+  return api.Py_BuildValue("");
+}
+
+// Nothing is lost by the fork, and nothing was before.
+bool nothing_to_lose() {
+  return threads::live.load(std::memory_order_relaxed) <= 1 &&
+         threads::lost.load(std::memory_order_relaxed) == 0;
+}
+
+PyObject* before(PyObject*, PyObject*) {
+  if (nothing_to_lose()) return none();
+  const ErrorKeeper error;
+  // What the report of a child will need, while all threads run: the first import may wait for
+  // them.
+  stack::prepare();
+  signals::note_interrupt_handler();
+  if (runtimes::registered_threads.load(std::memory_order_relaxed) > 0) {
+    // A runtime's thread may need the GIL to come to rest.
+    PyThreadState* self = api.PyEval_SaveThread();
+    safepoint::reach();
+    api.PyEval_RestoreThread(self);
+  }
+  // Last, so that another thread that forked meanwhile has not written over it.
+  frames::note_current(forking::next_origin());
+  return none();
+}
+
+// The fork has opened the gate by now, unless it never got as far as libc.
+PyObject* after_in_parent(PyObject*, PyObject*) {
+  safepoint::release();
+  if (!nothing_to_lose())
+    forking::next_origin().python_file[0] = '\0';  // of the next fork, unknown
+  return none();
+}
+
+PyMethodDef before_definition = {"forkmend_before_fork", before, kNoArguments, nullptr};
+PyMethodDef after_definition = {"forkmend_after_fork", after_in_parent, kNoArguments, nullptr};
+
+}  // namespace
+
+bool register_at_fork() {
+  PyObject* posix = imported_module("posix");
+  if (posix == nullptr) return false;
+  const Reference function(api.PyObject_GetAttrString(posix, "register_at_fork"));
+  const Reference first(api.PyCFunction_NewEx(&before_definition, nullptr, nullptr));
+  const Reference second(api.PyCFunction_NewEx(&after_definition, nullptr, nullptr));
+  if (!function || !first || !second) return false;
+  const Reference arguments(api.Py_BuildValue("()"));
+  const Reference keywords(
+      api.Py_BuildValue("{s:O,s:O}", "before", first.get(), "after_in_parent", second.get()));
+  if (!arguments || !keywords) return false;
+  const Reference result(api.PyObject_Call(function.get(), arguments.get(), keywords.get()));
+  return static_cast<bool>(result);
+}
+
+}  // namespace forkmend::python::hooks

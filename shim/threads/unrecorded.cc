@@ -1,0 +1,23 @@
+#include "shim/threads/unrecorded.h"
+
+#include "shim/threads/thread.h"
+
+namespace forkmend::threads {
+namespace {
+
+constexpr int kMostAsked = 8;  // 40 µs of a fork that costs 60 µs or more with as many threads
+
+}  // namespace
+
+void ask_kernel() {
+  int asked = 0;
+  Thread* self = threads::self();
+  for_each([&](Thread& t) {
+    if (!is_live(t) || &t == self || t.wait.call.load(std::memory_order_relaxed) != WaitCall::none)
+      return true;
+    t.activity = kernel_activity(t.tid.load(std::memory_order_relaxed));
+    return ++asked < kMostAsked;
+  });
+}
+
+}  // namespace forkmend::threads
