@@ -10,8 +10,8 @@ ArmedPage armed_page;
 std::atomic<bool> wipes_on_fork{false};
 
 namespace {
-FORKMEND_CHILD_WRITTEN std::atomic<std::uint32_t> reasons{static_cast<std::uint32_t>(Busy::unresolved)};
-
+FORKMEND_CHILD_WRITTEN std::atomic<std::uint32_t> reasons{
+    static_cast<std::uint32_t>(Busy::unresolved)};
 
 void publish() {
   // Two threads may change different reasons at once: the last store must say what holds now.

@@ -3,9 +3,11 @@
 
 // Exported from the shared object; everything else is hidden by the version script and by default.
 #define FORKMEND_EXPORT extern "C" __attribute__((visibility("default")))
-// On declarations of variables that hot paths read: one instruction instead of a load through the GOT.
+// On declarations of variables that hot paths read: one instruction instead of a load through the
+// GOT.
 #define FORKMEND_HIDDEN __attribute__((visibility("hidden")))
-// Variables that child entry writes: together on one page, so that a child copies one page for them.
+// Variables that child entry writes: together on one page, so that a child copies one page for
+// them.
 #define FORKMEND_CHILD_WRITTEN __attribute__((section(".data.child")))
 #define FORKMEND_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FORKMEND_UNLIKELY(x) __builtin_expect(!!(x), 0)

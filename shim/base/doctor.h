@@ -1,5 +1,5 @@
-// FORKMEND_DOCTOR=1: the library says what works in this process and ends it, for `forkmend doctor`.
-// Lines on stdout: "forkmend doctor: KEY: ok|off REASON". Never set it for a server.
+// FORKMEND_DOCTOR=1: the library says what works in this process and ends it, for `forkmend
+// doctor`. Lines on stdout: "forkmend doctor: KEY: ok|off REASON". Never set it for a server.
 #pragma once
 
 namespace forkmend::doctor {

@@ -1,10 +1,10 @@
 // A large table that is mapped when it is first used.
 //
-// Promises: a program that never needs the table pays for neither its pages nor its address space (a
-// shared object of more than 2 MiB is placed apart from the others, and each fork then copies one
-// more page table: 13 % of the fork of a small program). Zeroed, never unmapped; raw mmap, so that
-// it works in a child and beside any allocator.
-// Does not: run constructors: T must be fine when all its bytes are zero.
+// Promises: a program that never needs the table pays for neither its pages nor its address space
+// (a shared object of more than 2 MiB is placed apart from the others, and each fork then copies
+// one more page table: 13 % of the fork of a small program). Zeroed, never unmapped; raw mmap, so
+// that it works in a child and beside any allocator. Does not: run constructors: T must be fine
+// when all its bytes are zero.
 #pragma once
 
 #include <sys/mman.h>

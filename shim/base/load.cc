@@ -13,6 +13,7 @@
 #include "shim/base/text.h"
 #include "shim/python/bridge.h"
 #include "shim/reporting/event.h"
+#include "shim/reporting/process.h"
 #include "shim/threads/thread.h"
 #include "shim/version.h"
 
@@ -47,11 +48,14 @@ const char* sanitizer() {
 
 bool excluded_by_only() {
   if (settings.only[0] == '\0') return false;
-  const auto* executable = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
-  const std::string_view name = base_name(executable != nullptr ? executable : "");
+  // A script is known by its own name (AT_EXECFN) and by its interpreter's.
+  const auto* started = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  Text<448> executable;
+  process::executable(executable);
   bool listed = false;
   for_each_item(settings.only, [&](std::string_view item) {
-    listed = listed || glob_match(item, name);
+    listed = listed || glob_match(item, base_name(started != nullptr ? started : "")) ||
+             glob_match(item, base_name(executable.view()));
   });
   return !listed;
 }

@@ -15,8 +15,8 @@ extern FORKMEND_HIDDEN std::atomic<Activity> activity;
 // another library's constructor called first.
 void load();
 
-// False under AT_SECURE, FORKMEND=off, beside a sanitizer, and in programs that FORKMEND_ONLY leaves
-// out: everything is forwarded then.
+// False under AT_SECURE, FORKMEND=off, beside a sanitizer, and in programs that FORKMEND_ONLY
+// leaves out: everything is forwarded then.
 FORKMEND_INLINE bool is_active() {
   Activity now = activity.load(std::memory_order_acquire);
   if (FORKMEND_UNLIKELY(now == Activity::not_loaded)) {

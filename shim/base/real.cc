@@ -2,8 +2,6 @@
 
 #include <dlfcn.h>
 
-
-
 namespace forkmend {
 
 Real real_functions;

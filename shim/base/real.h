@@ -104,7 +104,8 @@ struct Real {
 
 extern FORKMEND_HIDDEN Real real_functions;
 
-// Resolves every pointer. Idempotent, safe from several threads at once: they store the same values.
+// Resolves every pointer. Idempotent, safe from several threads at once: they store the same
+// values.
 void resolve_real_functions();
 
 // The table, resolved. One predicted branch.

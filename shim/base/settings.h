@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "shim/base/compiler.h"
 #include "shim/base/clock.h"
+#include "shim/base/compiler.h"
 
 namespace forkmend {
 

@@ -2,9 +2,9 @@
 //
 // Promises: a thread of a registered runtime stops at the entry of an interposed lock or wait, or
 // when one returns, if it holds nothing. It waits with the fork's deadline as its own time-out: no
-// helper opens the gate, and a prepare handler of somebody else that needs a gated thread is held up
-// no longer than that.
-// Does not: stop a thread that holds a lock, seen or not, or whose caller is a memory allocator.
+// helper opens the gate, and a prepare handler of somebody else that needs a gated thread is held
+// up no longer than that. Does not: stop a thread that holds a lock, seen or not, or whose caller
+// is a memory allocator.
 #pragma once
 
 #include "shim/base/clock.h"

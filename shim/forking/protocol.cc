@@ -19,8 +19,10 @@
 namespace forkmend::forking {
 namespace {
 
-FORKMEND_CHILD_WRITTEN Origin pending;  // written in the parent; the child's copy of it is its origin
-FORKMEND_CHILD_WRITTEN int process_id;  // whose memory this is: tells the child from the parent in a shared handler
+FORKMEND_CHILD_WRITTEN Origin
+    pending;  // written in the parent; the child's copy of it is its origin
+FORKMEND_CHILD_WRITTEN int
+    process_id;  // whose memory this is: tells the child from the parent in a shared handler
 
 // A fork of a process with one thread has nobody to wait for and nothing to lose.
 bool has_threads() { return threads::live.load(std::memory_order_relaxed) > 1; }
@@ -42,9 +44,9 @@ class Protocol {
     reviving::call_before_fork();  // runtimes' own preparation, while everything still runs
     if (has_threads() || has_lost_threads()) note_origin(caller);
     if (!has_threads()) return;
-    modules::refresh();   // the child may not: dl_iterate_phdr can hang there
-    safepoint::reach();   // the gate is closed from here on
-    locks::collect();     // what lost threads will hold: nothing moves any more
+    modules::refresh();     // the child may not: dl_iterate_phdr can hang there
+    safepoint::reach();     // the gate is closed from here on
+    locks::collect();       // what lost threads will hold: nothing moves any more
     threads::ask_kernel();  // what threads without a wait record are doing
   }
 
@@ -60,17 +62,18 @@ class Protocol {
       threads::after_fork_child(entry, pid);
       return;
     }
-    restore_armed_page(entry);           // interposers look at it first
-    locks::after_fork_child(entry);      // while records still say who was the owner
+    restore_armed_page(entry);       // interposers look at it first
+    locks::after_fork_child(entry);  // while records still say who was the owner
     threads::after_fork_child(entry, pid);
     runtimes::after_fork_child(entry);
     locks::adopted_after_fork_child(entry);
     gate::after_fork_child(entry);
     safepoint::after_fork_child(entry);
     handover::after_fork_child(entry);
+    modules::after_fork_child(entry);
     set_busy(Busy::lost_threads, threads::lost.load(std::memory_order_relaxed) > 0);
     set_busy(Busy::registered_threads, runtimes::registered_threads.load() > 0);
-    reviving::call_child(entry);         // last: the runtimes' own code
+    reviving::call_child(entry);  // last: the runtimes' own code
   }
 };
 

@@ -32,8 +32,8 @@ void install_handlers();
 struct Origin {
   Nanoseconds monotonic, wall;
   int parent_pid;
-  const void* caller;         // address of the call to fork, or null
-  char python_file[256];      // where the interpreter was, if the bridge is in
+  const void* caller;     // address of the call to fork, or null
+  char python_file[256];  // where the interpreter was, if the bridge is in
   char python_function[64];
   int python_line;
 };

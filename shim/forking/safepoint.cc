@@ -14,8 +14,8 @@ namespace {
 
 FORKMEND_TLS bool holding;
 
-// Yield for the first looks, since most threads park within a few microseconds; then sleep, since on
-// one CPU the others need it.
+// Yield for the first looks, since most threads park within a few microseconds; then sleep, since
+// on one CPU the others need it.
 constexpr int kYields = 20;
 constexpr Nanoseconds kPause = 20 * kMicrosecond;
 

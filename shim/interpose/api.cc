@@ -4,5 +4,6 @@
 
 FORKMEND_EXPORT const forkmend_api forkmend_api_v1;
 const forkmend_api forkmend_api_v1 = {
-    FORKMEND_API_VERSION,           forkmend::reviving::add,     forkmend::reviving::adopt_lock,
-    forkmend::reviving::adopt_thread, forkmend::reviving::enqueue, forkmend::reviving::remove};
+    FORKMEND_API_VERSION,           forkmend::reviving::add,
+    forkmend::reviving::adopt_lock, forkmend::reviving::adopt_thread,
+    forkmend::reviving::enqueue,    forkmend::reviving::remove};

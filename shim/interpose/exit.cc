@@ -1,6 +1,6 @@
 // The ways out: exit, quick_exit, _exit, return from main.
-#include "shim/base/load.h"
 #include "shim/exiting/exit.h"
+#include "shim/base/load.h"
 #include "shim/interpose/interpose.h"
 
 using namespace forkmend;

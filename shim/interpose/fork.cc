@@ -1,7 +1,7 @@
 // The fork family. Waiting is done here, in the interposed call, before libc takes its own locks.
 //
-// Left out: system, popen and posix_spawn use CLONE_VFORK and share the parent's memory; clone() and
-// SYS_fork are noticed by the wiped page.
+// Left out: system, popen and posix_spawn use CLONE_VFORK and share the parent's memory; clone()
+// and SYS_fork are noticed by the wiped page.
 #include "shim/base/load.h"
 #include "shim/base/syscall.h"
 #include "shim/forking/protocol.h"
@@ -47,9 +47,8 @@ FORKMEND_EXPORT int daemon(int nochdir, int noclose) {
 
 // Async-signal-safe and without handlers: so is what we do. Before glibc 2.34 there is none.
 FORKMEND_EXPORT pid_t _Fork() {
-  const pid_t pid = real()._Fork != nullptr
-                        ? real()._Fork()
-                        : static_cast<pid_t>(sys::call(SYS_clone, SIGCHLD));
+  const pid_t pid =
+      real()._Fork != nullptr ? real()._Fork() : static_cast<pid_t>(sys::call(SYS_clone, SIGCHLD));
   if (pid == 0 && is_active()) forking::after_child_bare();
   return pid;
 }

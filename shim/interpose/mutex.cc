@@ -1,8 +1,8 @@
 // Mutexes, POSIX and C11. A look at the lock word, to record what a contended lock waits for also
-// while all is quiet, cost 12 % of every lock with several threads: the parent asks the kernel before
-// a fork instead (threads/unrecorded.h).
-#include "shim/interpose/interpose.h"
+// while all is quiet, cost 12 % of every lock with several threads: the parent asks the kernel
+// before a fork instead (threads/unrecorded.h).
 #include "shim/interpose/c11.h"
+#include "shim/interpose/interpose.h"
 #include "shim/locks/layout.h"
 #include "shim/waiting/locks.h"
 

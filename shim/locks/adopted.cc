@@ -14,8 +14,8 @@
 namespace forkmend::locks {
 namespace {
 
-constexpr int kMostAdopted = 4096;      // a sharded pool of 1,024 workers adopts 3 a worker
-constexpr std::size_t kLargest = 56;    // pthread_rwlock_t, the largest of the four
+constexpr int kMostAdopted = 4096;    // a sharded pool of 1,024 workers adopts 3 a worker
+constexpr std::size_t kLargest = 56;  // pthread_rwlock_t, the largest of the four
 
 struct Adopted {
   Runtime* runtime;  // null: unused
@@ -68,7 +68,8 @@ int check(forkmend_lock_kind kind, void* object) {
   return EINVAL;
 }
 
-// The forking thread holds it: by then its record carries the child's tid, libc's lock the parent's.
+// The forking thread holds it: by then its record carries the child's tid, libc's lock the
+// parent's.
 bool held_by_survivor(const Adopted& a) {
   if (a.kind == FORKMEND_MUTEX) {
     const auto* m = static_cast<pthread_mutex_t*>(a.lock);

@@ -1,9 +1,9 @@
 // Locks that threads of registered runtimes hold, and what becomes of them in a child.
 //
-// Promises: a short list per thread, by address, kept by the thread itself. The parent collects what
-// is held at the safepoint (nearly always nothing); on child entry exactly those are reset, so that
-// the child's cost does not grow with the number of threads or locks.
-// Does not: touch a process-shared lock, or one that the forking thread holds.
+// Promises: a short list per thread, by address, kept by the thread itself. The parent collects
+// what is held at the safepoint (nearly always nothing); on child entry exactly those are reset, so
+// that the child's cost does not grow with the number of threads or locks. Does not: touch a
+// process-shared lock, or one that the forking thread holds.
 #pragma once
 
 #include "shim/base/token.h"

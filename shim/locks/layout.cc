@@ -67,8 +67,10 @@ void probe() {
   cond_ok = probe_cond();
   sem_ok = probe_sem();
   probed.store(true, std::memory_order_release);
-  if (!mutex_ok) report_off("orphaned mutexes", "this libc's pthread_mutex_t is not laid out as known");
-  if (!cond_ok) report_off("condition variables", "this libc's pthread_cond_t is not laid out as known");
+  if (!mutex_ok)
+    report_off("orphaned mutexes", "this libc's pthread_mutex_t is not laid out as known");
+  if (!cond_ok)
+    report_off("condition variables", "this libc's pthread_cond_t is not laid out as known");
   if (!sem_ok) report_off("semaphores", "this libc's sem_t is not laid out as known");
 }
 

@@ -1,9 +1,9 @@
 // What libc's locks look like inside. The one place that knows (DESIGN rule 3).
 //
-// Promises: every offset is checked against a lock made for the purpose before it is used; where the
-// check fails, the accessors say "unknown" and the features that need them are off, with one line in
-// the report. The offsets are those of the public static initialisers (PTHREAD_MUTEX_INITIALIZER),
-// which glibc cannot change.
+// Promises: every offset is checked against a lock made for the purpose before it is used; where
+// the check fails, the accessors say "unknown" and the features that need them are off, with one
+// line in the report. The offsets are those of the public static initialisers
+// (PTHREAD_MUTEX_INITIALIZER), which glibc cannot change.
 #pragma once
 
 #include <pthread.h>

@@ -1,9 +1,8 @@
 // Orphaned locks: held by a lost thread.
 //
-// Promises: known at once and without a timer, from the owner that glibc records, in the child only.
-// Opening keeps type, protocol and attributes.
-// Does not: touch process-shared locks, or judge read-write locks held for reading (glibc records no
-// owner there).
+// Promises: known at once and without a timer, from the owner that glibc records, in the child
+// only. Opening keeps type, protocol and attributes. Does not: touch process-shared locks, or judge
+// read-write locks held for reading (glibc records no owner there).
 #pragma once
 
 #include <pthread.h>
@@ -12,8 +11,8 @@
 
 namespace forkmend::locks {
 
-// The lost thread that holds it, or null. Recursive, errorcheck and robust mutexes record their owner
-// in the same place.
+// The lost thread that holds it, or null. Recursive, errorcheck and robust mutexes record their
+// owner in the same place.
 const Thread* orphan_owner(const pthread_mutex_t* m);
 const Thread* orphan_owner(const pthread_rwlock_t* l);
 

@@ -11,6 +11,7 @@
 #include "shim/python/signals.h"
 #include "shim/python/stack.h"
 #include "shim/reporting/event.h"
+#include "shim/reporting/modules.h"
 
 namespace forkmend::python {
 namespace {
@@ -63,8 +64,12 @@ bool present() {
   return installed.load(std::memory_order_acquire);
 }
 
-bool holds_gil() {
-  return hooked.load(std::memory_order_relaxed) && api.Py_IsInitialized() && api.PyGILState_Check();
+bool must_go_on(const void* caller) {
+  if (!hooked.load(std::memory_order_relaxed) || !api.Py_IsInitialized()) return false;
+  const modules::Module* module = modules::find(caller);
+  return (module != nullptr &&
+          module == modules::find(reinterpret_cast<const void*>(api.PyEval_SaveThread))) ||
+         api.PyGILState_Check();
 }
 
 unsigned long reserved_signals() {

@@ -67,8 +67,7 @@ bool parent_has_said(std::string_view variable, std::string_view value) {
     if (entry.substr(0, 11) == "LD_PRELOAD=" && entry.find("libforkmend") != std::string_view::npos)
       loaded = true;
     if (entry.size() == variable.size() + 1 + value.size() &&
-        entry.substr(0, variable.size()) == variable &&
-        entry.substr(variable.size() + 1) == value)
+        entry.substr(0, variable.size()) == variable && entry.substr(variable.size() + 1) == value)
       same = true;
   }
   return same && loaded;

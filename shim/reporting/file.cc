@@ -16,14 +16,15 @@ namespace {
 // A directory may hold this much in all; a storm of reports must not fill a disk.
 constexpr std::int64_t kDirectoryLimit = std::int64_t{64} << 20;
 
-int named_by;  // pid: a child writes a file of its own
+int named_by;         // pid: a child writes a file of its own
 char file_path[640];  // empty: nowhere to write
 
 // Makes the directory if need be; true if it is ours and can be used.
 bool usable(const char* path, bool ours_alone) {
   sys::call(SYS_mkdirat, AT_FDCWD, sys::arg(path), 0700);
   struct stat info;
-  if (sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path), sys::arg(&info), AT_SYMLINK_NOFOLLOW) != 0)
+  if (sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path), sys::arg(&info), AT_SYMLINK_NOFOLLOW) !=
+      0)
     return false;
   if (!S_ISDIR(info.st_mode)) return false;
   if (ours_alone && info.st_uid != static_cast<uid_t>(sys::call(SYS_geteuid))) return false;
@@ -66,7 +67,8 @@ std::int64_t bytes_in(const char* path) {
       const auto* entry = reinterpret_cast<const Entry*>(buffer + at);
       struct stat info;
       if (sys::call(SYS_newfstatat, fd, sys::arg(entry->name), sys::arg(&info),
-                    AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode))
+                    AT_SYMLINK_NOFOLLOW) == 0 &&
+          S_ISREG(info.st_mode))
         total += info.st_size;
       at += entry->size;
     }

@@ -22,10 +22,10 @@ void for_each_fix(const Judgement& judgement, Each&& each) {
     each(Fix{"now", "FORKMEND_ORPHANS=reset", "open it", "what it guards may be half written"});
   const Profile* profile = judgement.runtime != nullptr ? judgement.runtime->profile : nullptr;
   if (profile != nullptr && judgement.runtime->policy < profile->policy)
-    each(Fix{"now", "FORKMEND_POLICY", "remove this runtime from it: its cure is switched off",
-             "fork waits until its threads are idle"});
+    each(Fix{"now", "FORKMEND_POLICY", profile->fix_now, "fork waits for its threads"});
   if (settings.on_lockup == OnLockup::report)
-    each(Fix{"now", "FORKMEND_ON_LOCKUP=abort", "core + SIGABRT; the supervisor restarts the process",
+    each(Fix{"now", "FORKMEND_ON_LOCKUP=abort",
+             "core + SIGABRT; the supervisor restarts the process",
              "what the process had in memory is lost"});
   if (profile != nullptr && profile->fix_code[0] != '\0') {
     each(Fix{"code", nullptr, profile->fix_code, nullptr});

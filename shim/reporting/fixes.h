@@ -9,7 +9,7 @@
 
 namespace forkmend::fixes {
 
-void write(Json& json, const Judgement& judgement);         // "fixes":[…]
-void append(TextSpan& out, const Judgement& judgement);     // FIX NOW and FIX CODE lines
+void write(Json& json, const Judgement& judgement);      // "fixes":[…]
+void append(TextSpan& out, const Judgement& judgement);  // FIX NOW and FIX CODE lines
 
 }  // namespace forkmend::fixes

@@ -1,8 +1,8 @@
 // JSON into a text of fixed size.
 //
-// Promises: no allocation; strings are escaped and what is not UTF-8 is replaced, so that a line can
-// be read whatever a path or a thread name holds.
-// Does not: check that objects and arrays are balanced (the tests do).
+// Promises: no allocation; strings are escaped and what is not UTF-8 is replaced, so that a line
+// can be read whatever a path or a thread name holds. Does not: check that objects and arrays are
+// balanced (the tests do).
 #pragma once
 
 #include <cstdint>

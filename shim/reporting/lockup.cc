@@ -24,13 +24,14 @@ namespace {
 
 constexpr std::size_t kLivingStack = 32 * 1024;  // deep Python stacks need 20 KiB to main()
 constexpr std::size_t kLostStack = 8 * 1024;     // an idle worker's stack is two or three KiB deep
-constexpr int kMostLost = 16;                    // of one runtime; lost_total says how many there are
-constexpr std::size_t kEventSize = 512 * 1024;   // 16 lost stacks, a living one, 400 modules
-constexpr std::size_t kBlockSize = 4000;         // below PIPE_BUF (4,096): whole in a pipe
+constexpr int kMostLost = 16;  // of one runtime; lost_total says how many there are
+constexpr std::size_t kEventSize = 512 * 1024;  // 16 lost stacks, a living one, 400 modules
+constexpr std::size_t kBlockSize = 4000;        // below PIPE_BUF (4,096): whole in a pipe
 
 struct Buffers {
   char event[kEventSize];
   char stack[kLivingStack];
+  char block[kBlockSize];  // not on the stack: threads of 16 KiB wait and report too
 };
 Lazy<Buffers> buffers;
 Spinlock writing;  // two threads that are stuck in one another report one after the other
@@ -49,7 +50,8 @@ class Hash {
   Hash& add_code(const void* address) {
     const modules::Module* m = modules::find(address);
     if (m == nullptr) return *this;
-    return add(m->build_id, m->build_id_size).add(reinterpret_cast<std::uintptr_t>(address) - m->bias);
+    return add(m->build_id, m->build_id_size)
+        .add(reinterpret_cast<std::uintptr_t>(address) - m->bias);
   }
   std::uint64_t value() const { return value_; }
 
@@ -121,6 +123,16 @@ void write_wait(Json& json, const Thread& t, std::uint64_t& python_hash) {
   json.close('}').close('}');
 }
 
+// What a lost thread did at the fork: the call it was recorded in, or what the kernel said.
+void append_activity(TextSpan& out, const Thread& t) {
+  const WaitCall call = t.wait.call.load();
+  if (call == WaitCall::none && t.activity.syscall >= 0) {
+    out.format("system call {}", t.activity.syscall);
+  } else {
+    out.append(call_name(call));
+  }
+}
+
 // A lost thread's stack is as it was at the fork, until a new thread of this process is given it.
 bool stack_is_reused(const Thread& lost) {
   bool reused = false;
@@ -140,10 +152,23 @@ void write_lost_thread(Json& json, const Thread& t) {
   json.field("dso", t.runtime != nullptr && t.runtime->dso != nullptr ? t.runtime->dso->path : "");
   json.field_address("creator", t.creator);
   json.key("start_routine").address(reinterpret_cast<std::uintptr_t>(t.start));
-  json.key("at_fork").open('{').field("wait", call_name(call));
-  json.field_address("object", t.wait.object).field("kind", object_kind(call)).key("stack");
-  if (call != WaitCall::none && !stack_is_reused(t)) {
-    open_stack(json, t.wait.registers, kLostStack);
+  json.key("at_fork").open('{');
+  Registers registers{};
+  if (call != WaitCall::none) {
+    json.field("wait", call_name(call)).field_address("object", t.wait.object);
+    json.field("kind", object_kind(call));
+    registers = t.wait.registers;
+  } else {
+    Text<32> wait;
+    append_activity(wait, t);
+    json.field("wait", wait.view()).key("object").address(t.activity.argument);
+    json.field("kind", "none");
+    registers.ip = t.activity.address;
+    registers.sp = t.activity.sp;
+  }
+  json.key("stack");
+  if (registers.sp != 0 && !stack_is_reused(t)) {
+    open_stack(json, registers, kLostStack);
     json.key("python").open('[').close(']').close('}');
   } else {
     json.null();
@@ -158,8 +183,8 @@ void write_lost_thread(Json& json, const Thread& t) {
 
 // Whether a lost thread belongs into this report: of the runtime in question, or any where none is.
 bool concerns(const Thread& t, const Judgement& judgement) {
-  return threads::is_lost(t) &&
-         (judgement.runtime == nullptr || t.runtime == judgement.runtime || &t == judgement.culprit);
+  return threads::is_lost(t) && (judgement.runtime == nullptr || t.runtime == judgement.runtime ||
+                                 &t == judgement.culprit);
 }
 
 int write_lost(Json& json, const Judgement& judgement) {
@@ -253,7 +278,10 @@ void write_event(Report& report) {
   const int left_out = write_lost(json, judgement);
   json.key("evidence").open('[');
   for (int i = 0; i < judgement.count; i++)
-    json.open('{').field("code", judgement.code[i]).field("text", judgement.text[i].view()).close('}');
+    json.open('{')
+        .field("code", judgement.code[i])
+        .field("text", judgement.text[i].view())
+        .close('}');
   json.close(']');
   fixes::write(json, judgement);
   write_runtime(json, judgement.runtime);
@@ -293,8 +321,7 @@ void write_one_line(const Report& report) {
   line.format("forkmend[{}]: lockup {} {}: {} in {}", sys::getpid(), report.id,
               verdict_name(report.judgement.verdict), thread_name(t),
               call_name(t.wait.call.load()));
-  if (!python::innermost_user_frame().empty())
-    line.format(" ({})", python::innermost_user_frame());
+  if (!python::innermost_user_frame().empty()) line.format(" ({})", python::innermost_user_frame());
   line.append(" waits for ");
   append_who(line, report.judgement);
   line.format(", lost at fork from {}; fix and stacks: forkmend report {}",
@@ -308,7 +335,7 @@ void write_block(const Report& report) {
   const Thread& t = report.waiter;
   const Judgement& judgement = report.judgement;
   const forking::Origin& origin = forking::origin();
-  Text<kBlockSize> out;
+  TextSpan out(buffers.existing()->block, kBlockSize);
   out.format("forkmend: LOCKUP {} {}  [{}]  ", verdict_name(judgement.verdict), report.id,
              sys::getpid());
   append_utc(out, now(CLOCK_REALTIME));
@@ -328,11 +355,13 @@ void write_block(const Report& report) {
   int shown = 0;
   threads::for_each([&](Thread& lost) {
     if (!concerns(lost, judgement)) return true;
-    out.format("\n{:10}\"{}\" (tid {} of {}); at the fork: {} ", shown == 0 ? "LOST" : "",
-               thread_name(lost), lost.tid.load(), origin.parent_pid,
-               call_name(lost.wait.call.load()));
-    append_place(out, lost.wait.call.load() == WaitCall::none ? reinterpret_cast<const void*>(lost.start)
-                                                              : lost.wait.caller);
+    out.format("\n{:10}\"{}\" (tid {} of {}); at the fork: ", shown == 0 ? "LOST" : "",
+               thread_name(lost), lost.tid.load(), origin.parent_pid);
+    append_activity(out, lost);
+    out.append(' ');
+    append_place(out, lost.wait.call.load() == WaitCall::none
+                          ? reinterpret_cast<const void*>(lost.start)
+                          : lost.wait.caller);
     return ++shown < 8;
   });
   for (int i = 0; i < judgement.count; i++)
@@ -371,8 +400,11 @@ void identify(Report& report) {
     hash.add_code(reinterpret_cast<const void*>(report.judgement.culprit->start));
   report.fingerprint = hash.value();
   report.seen = storm::count(report.fingerprint);
-  const std::uint64_t unique =
-      Hash().add(report.fingerprint).add(static_cast<std::uint64_t>(now())).add(static_cast<std::uint64_t>(sys::getpid())).value();
+  const std::uint64_t unique = Hash()
+                                   .add(report.fingerprint)
+                                   .add(static_cast<std::uint64_t>(now()))
+                                   .add(static_cast<std::uint64_t>(sys::getpid()))
+                                   .value();
   Text<sizeof report.id> id;
   id.format("{:06x}", unique & 0xffffff);
   copy_text(report.id, id.view());

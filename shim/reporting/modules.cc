@@ -20,7 +20,8 @@ struct Table {
 };
 Lazy<Table> table;
 std::atomic<int> used{0};
-std::atomic<int> inside_iteration{0};
+std::atomic<int> inside_iteration{0};  // other threads inside dl_iterate_phdr
+std::atomic<bool> refreshing{false};
 std::atomic<std::uint64_t> loads_seen{0};
 Spinlock refresh_lock;
 
@@ -104,13 +105,19 @@ const Module* find(const void* address) {
 }
 
 void refresh() {
-  if (inside_iteration.load(std::memory_order_acquire) != 0) return;
-  std::uint64_t total = 0;
-  real().dl_iterate_phdr(loads, &total);
-  if (total == loads_seen.load(std::memory_order_relaxed)) return;
   if (!refresh_lock.try_lock()) return;  // somebody else is at it
-  real().dl_iterate_phdr(add, nullptr);
-  loads_seen.store(total, std::memory_order_relaxed);
+  // A callback of somebody else's may wait for a lock that our caller holds, and it holds the
+  // loader's meanwhile: never wait for one. Announce first, look after, as they do (Dekker).
+  refreshing.store(true);
+  if (inside_iteration.load() == 0) {
+    std::uint64_t total = 0;
+    real().dl_iterate_phdr(loads, &total);
+    if (total != loads_seen.load(std::memory_order_relaxed)) {
+      real().dl_iterate_phdr(add, nullptr);
+      loads_seen.store(total, std::memory_order_relaxed);
+    }
+  }
+  refreshing.store(false);
   refresh_lock.unlock();
 }
 
@@ -128,7 +135,22 @@ int count() { return used.load(std::memory_order_acquire); }
 const Module& at(int index) { return table.existing()->module[index]; }
 int index_of(const Module& module) { return static_cast<int>(&module - table.existing()->module); }
 
-void enter_iteration() { inside_iteration.fetch_add(1, std::memory_order_acq_rel); }
-void leave_iteration() { inside_iteration.fetch_sub(1, std::memory_order_acq_rel); }
+void enter_iteration() {
+  for (;;) {
+    inside_iteration.fetch_add(1);
+    if (!refreshing.load()) return;
+    inside_iteration.fetch_sub(1);
+    while (refreshing.load()) sys::yield();  // a few microseconds: nothing blocks in a refresh
+  }
+}
+
+void leave_iteration() { inside_iteration.fetch_sub(1); }
+
+void after_fork_child(const ChildEntry&) {
+  // Threads inside an iteration, or at a refresh, did not survive.
+  if (inside_iteration.load(std::memory_order_relaxed) != 0) inside_iteration.store(0);
+  if (refreshing.load(std::memory_order_relaxed)) refreshing.store(false);
+  refresh_lock.unlock();
+}
 
 }  // namespace forkmend::modules

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shim/base/token.h"
+
 namespace forkmend::modules {
 
 inline constexpr std::size_t kPathSize = 448;
@@ -43,5 +45,7 @@ int index_of(const Module& module);
 // True while a thread is inside dl_iterate_phdr (its lock is one that fork never resets).
 void enter_iteration();
 void leave_iteration();
+
+void after_fork_child(const ChildEntry&);
 
 }  // namespace forkmend::modules

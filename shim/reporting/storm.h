@@ -1,8 +1,8 @@
 // Storms: a thousand children that lock up in the same place must not write a thousand reports.
 //
-// Promises: one shared page of atomic counters, mapped by the first ancestor before its first thread
-// and inherited by its children; no lock. The first process writes the whole block, the second and
-// third a line, then one at 10, 100, 1,000.
+// Promises: one shared page of atomic counters, mapped by the first ancestor before its first
+// thread and inherited by its children; no lock. The first process writes the whole block, the
+// second and third a line, then one at 10, 100, 1,000.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// UTC text of a CLOCK_REALTIME time. Promises: no libc (localtime takes a lock that may be orphaned).
+// UTC text of a CLOCK_REALTIME time. Promises: no libc (localtime takes a lock that may be
+// orphaned).
 #pragma once
 
 #include "shim/base/clock.h"

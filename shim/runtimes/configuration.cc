@@ -24,7 +24,7 @@ constexpr Profile kBuiltIn[] = {
 constexpr int kBuiltInCount = sizeof kBuiltIn / sizeof kBuiltIn[0];
 
 constexpr const char* kSystemFile = "/etc/forkmend.toml";
-constexpr int kMaxLoaded = 64;     // profiles from files; one file of a site rarely has five
+constexpr int kMaxLoaded = 64;      // profiles from files; one file of a site rarely has five
 constexpr int kSettingText = 4096;  // text of settings that files gave, kept for the process's life
 
 struct Loaded {
@@ -146,7 +146,8 @@ void check_policy_setting() {
     Policy policy;
     const std::size_t colon = item.rfind(':');
     if (colon == std::string_view::npos || !parse_policy(item.substr(colon + 1), policy))
-      report_setting("FORKMEND_POLICY", item, "NAME:leave, NAME:report, NAME:drain, comma-separated");
+      report_setting("FORKMEND_POLICY", item,
+                     "NAME:leave, NAME:report, NAME:drain, comma-separated");
   });
 }
 

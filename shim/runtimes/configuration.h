@@ -20,8 +20,8 @@ struct Match {
 // any. Idempotent. Calls dlopen: only in a context that may allocate.
 void load();
 
-// The profile whose DSO patterns match a path; later files win over earlier ones, files over built-in
-// ones. profile == nullptr where none matches.
+// The profile whose DSO patterns match a path; later files win over earlier ones, files over
+// built-in ones. profile == nullptr where none matches.
 Match find_by_dso(const char* path);
 // The same for thread names.
 Match find_by_thread(const char* name);

@@ -39,7 +39,7 @@ struct Profile {
   // thread in the middle of its shutdown, and the child would inherit the half.
   std::uint8_t settle;
   char measured[kProfileMeasuredSize];  // package versions the profile was measured with
-  char fix_now[kProfileNoteSize];       // tested setting that cures or contains a lockup
+  char fix_now[kProfileNoteSize];       // what switching its cure on again does, as tested
   char fix_code[kProfileNoteSize];      // tested change of the program
 };
 

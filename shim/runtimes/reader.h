@@ -1,7 +1,7 @@
 // The C boundary between the shared object and libforkmend-config.so.
 //
-// Promises: the shared object needs libc alone; the parser (toml++, std::string, exceptions) lives in
-// a second object that is loaded with dlopen in the first ancestor, only when there is a file to
+// Promises: the shared object needs libc alone; the parser (toml++, std::string, exceptions) lives
+// in a second object that is loaded with dlopen in the first ancestor, only when there is a file to
 // read, and that hides everything but this one function.
 #pragma once
 

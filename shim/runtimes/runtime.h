@@ -9,8 +9,8 @@
 #include <cstdint>
 
 #include "include/forkmend/forkmend.h"
-#include "shim/base/compiler.h"
 #include "shim/base/clock.h"
+#include "shim/base/compiler.h"
 #include "shim/base/token.h"
 #include "shim/reporting/modules.h"
 #include "shim/runtimes/profile.h"
@@ -21,16 +21,16 @@ namespace forkmend {
 inline constexpr std::size_t kRuntimeNameSize = 64;
 
 struct Runtime {
-  forkmend_runtime handle;         // must be first: its address is the public handle
+  forkmend_runtime handle;  // must be first: its address is the public handle
   char name[kRuntimeNameSize];
-  const modules::Module* dso;      // the creating DSO, null for one registered without
-  const Profile* profile;          // null: no profile, policy report
-  const char* profile_origin;      // "built in", a file's path, "API" or "none"
+  const modules::Module* dso;  // the creating DSO, null for one registered without
+  const Profile* profile;      // null: no profile, policy report
+  const char* profile_origin;  // "built in", a file's path, "API" or "none"
   Policy policy;
   bool settle;
   bool from_api;
   std::atomic<bool> in_use;
-  std::atomic<int> live;           // its threads in this process
+  std::atomic<int> live;  // its threads in this process
   // The safepoint's memory: a runtime that misses the deadline fork after fork is given less time.
   std::atomic<int> misses;
   // Work handed to it since the fork that lost its threads (evidence of a lockup).

@@ -1,8 +1,8 @@
 // Thread creation: the trampoline that makes a record, and who created what (attribution).
 //
-// Promises: pthread_create and thrd_create behave as libc's; a thread that cannot have a record runs
-// without one. `caller` is the address of the call.
-// Does not: change attributes, stacks or signal masks.
+// Promises: pthread_create and thrd_create behave as libc's; a thread that cannot have a record
+// runs without one. `caller` is the address of the call. Does not: change attributes, stacks or
+// signal masks.
 #pragma once
 
 #include <pthread.h>

@@ -68,17 +68,17 @@ struct alignas(64) Thread {
   void* (*start)(void*);
   int (*start_c11)(void*);
   void* argument;
-  const void* creator;        // return address of the call that created it
-  const void* start_symbol;   // start routine, or the vtable of a std::thread's state
+  const void* creator;       // return address of the call that created it
+  const void* start_symbol;  // start routine, or the vtable of a std::thread's state
   Runtime* runtime;
   // What it does now.
   std::atomic<ThreadState> state;
-  bool registered;            // of a runtime whose policy has a gate
-  std::atomic<bool> gated;    // parked at the gate, not of its own accord
+  bool registered;                   // of a runtime whose policy has a gate
+  std::atomic<bool> gated;           // parked at the gate, not of its own accord
   std::atomic<std::uint32_t> parks;  // how often it parked: unchanged means never left
-  std::atomic<int> invisible; // depth of locks that cannot be seen (loader, stdio, static init)
+  std::atomic<int> invisible;  // depth of locks that cannot be seen (loader, stdio, static init)
   Wait wait;
-  KernelActivity activity;    // asked for before the fork where there is no wait record
+  KernelActivity activity;  // asked for before the fork where there is no wait record
   WatchState watch;
   HeldLocks held;
   const void* signalled[kSignalledSlots];
@@ -90,7 +90,8 @@ namespace threads {
 
 extern FORKMEND_HIDDEN FORKMEND_TLS Thread* current_thread;
 
-// The calling thread's record, or null: a foreign thread, an inert shim, or a thread that is ending.
+// The calling thread's record, or null: a foreign thread, an inert shim, or a thread that is
+// ending.
 FORKMEND_INLINE Thread* self() { return current_thread; }
 
 // The process's generation: forks from the first ancestor down.

@@ -29,7 +29,7 @@ class Blocking {
  public:
   FORKMEND_INLINE Blocking(Thread& t, WaitCall call, const void* object, const void* caller,
                            Nanoseconds timeout = kNoTimeout, pthread_mutex_t* mutex = nullptr)
-      : thread_(t), active_(t.wait.call.load(std::memory_order_relaxed) == WaitCall::none) {
+      : thread_(t), active_(is_outermost(t)) {
     if (!active_) return;
     Wait& wait = t.wait;
     wait.object = object;
@@ -46,12 +46,25 @@ class Blocking {
   Blocking& operator=(const Blocking&) = delete;
 
  private:
+  // A record left behind by a wait that was never returned from (siglongjmp out of a handler, a
+  // cancelled thread's cleanup): its frame lay below ours on the stack. Alternate signal stacks lie
+  // elsewhere; taking one for such a frame costs the outer record, nothing else.
+  FORKMEND_INLINE static bool is_outermost(Thread& t) {
+    if (FORKMEND_LIKELY(t.wait.call.load(std::memory_order_relaxed) == WaitCall::none)) return true;
+    const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    constexpr std::uintptr_t kLargestStack = std::uintptr_t{8} << 20;
+    if (here - t.wait.registers.sp >= kLargestStack) return false;
+    t.state.store(ThreadState::running);
+    return true;
+  }
+
   Thread& thread_;
   const bool active_;
 };
 
-// Takes a wait without a timeout. `whole()` waits for ever; `slice(deadline)` waits until an absolute
-// CLOCK_MONOTONIC time and returns `timed_out` then. In a process without lost threads it is whole().
+// Takes a wait without a timeout. `whole()` waits for ever; `slice(deadline)` waits until an
+// absolute CLOCK_MONOTONIC time and returns `timed_out` then. In a process without lost threads it
+// is whole().
 template <class Result, class Whole, class Slice>
 FORKMEND_INLINE Result sliced(Thread& t, Result timed_out, Whole&& whole, Slice&& slice) {
   if (FORKMEND_LIKELY(!watch::needed())) return whole();

@@ -20,8 +20,8 @@ void note_write(int fd, std::size_t size, const void* caller);
 // What was handed over since the fork, the first of it.
 struct Evidence {
   const void* object;
-  const Thread* lost;       // the lost thread that was parked on it, or null
-  const Runtime* runtime;   // the lost runtime
+  const Thread* lost;      // the lost thread that was parked on it, or null
+  const Runtime* runtime;  // the lost runtime
   Nanoseconds when;
 };
 // Null if nothing was.

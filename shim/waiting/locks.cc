@@ -51,8 +51,8 @@ int lock_blocking(Thread& t, pthread_mutex_t* m, Nanoseconds timeout, const void
 }
 
 template <class Try, class Whole, class Slice>
-int rwlock_take(pthread_rwlock_t* l, WaitCall call, HeldKind kind, const void* caller, Try&& attempt,
-                Whole&& whole, Slice&& slice) {
+int rwlock_take(pthread_rwlock_t* l, WaitCall call, HeldKind kind, const void* caller,
+                Try&& attempt, Whole&& whole, Slice&& slice) {
   Thread* t = enter();
   if (t == nullptr) return whole();
   if (t->registered) gate::pass(*t, caller);
@@ -102,8 +102,7 @@ int mutex_lock(pthread_mutex_t* m, const void* caller) {
     if (taken(result)) note_taken(*t, m, HeldKind::mutex);
     if (result != EBUSY) return result;
   }
-  const int result =
-      lock_blocking(*t, m, kNoTimeout, caller, [&] { return lock_watched(*t, m); });
+  const int result = lock_blocking(*t, m, kNoTimeout, caller, [&] { return lock_watched(*t, m); });
   if (taken(result)) note_taken(*t, m, HeldKind::mutex);
   return result;
 }

@@ -17,8 +17,8 @@ namespace {
 
 constexpr unsigned long bit(int signal) { return 1ul << (signal - 1); }
 
-// Handlers of faults cannot end a wait: the thread that waits does not fault. Rust's standard library
-// and faulthandler install such.
+// Handlers of faults cannot end a wait: the thread that waits does not fault. Rust's standard
+// library and faulthandler install such.
 constexpr unsigned long kFaults =
     bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGABRT) | bit(SIGTRAP);
 
@@ -43,7 +43,8 @@ bool stands_still(const Thread& t) {
   }
 }
 
-// True if every thread of this process is known and stands still. `others`: how many besides `self`.
+// True if every thread of this process is known and stands still. `others`: how many besides
+// `self`.
 bool nobody_could_end_it(const Thread& self, int& others) {
   bool still = true;
   int known = 0;
@@ -106,9 +107,10 @@ bool judge_orphan(const Wait& wait, Judgement& out) {
   if (owner == nullptr) return false;
   blame(out, *owner, "orphaned-lock");
   out.add("orphaned-lock")
-      .format("tid {} holds the {} and is no thread of {}; its record (generation {}, serial {}) is "
-              "lost",
-              owner->tid.load(), what, sys::getpid(), owner->generation, owner->serial);
+      .format(
+          "tid {} holds the {} and is no thread of {}; its record (generation {}, serial {}) is "
+          "lost",
+          owner->tid.load(), what, sys::getpid(), owner->generation, owner->serial);
   return true;
 }
 
@@ -117,8 +119,9 @@ bool judge_join(const Wait& wait, Judgement& out) {
   if (lost == nullptr) return false;
   blame(out, *lost, "join-of-lost-thread");
   out.add("join-of-lost-thread")
-      .format("the thread to be joined, \"{}\" (tid {}), ran only in the parent and cannot end here",
-              name_of(*lost), lost->tid.load());
+      .format(
+          "the thread to be joined, \"{}\" (tid {}), ran only in the parent and cannot end here",
+          name_of(*lost), lost->tid.load());
   return true;
 }
 
@@ -126,15 +129,15 @@ void add_alone(Judgement& out, int others) {
   if (others == 0) {
     out.add("one-thread").append("this process has 1 thread, and it is the one that waits");
   } else {
-    out.add("all-wait").format("the other {} thread(s) of this process wait without a timeout too",
-                               others);
+    out.add("all-wait")
+        .format("the other {} thread(s) of this process wait without a timeout too", others);
   }
 }
 
 // (b): the object is tied to a lost thread.
 bool judge_tied(const Wait& wait, int others, Judgement& out) {
-  // Semaphores and futexes are recycled at the same address (CPython makes one a wait), so that only
-  // a condition variable is tied to its last signaller.
+  // Semaphores and futexes are recycled at the same address (CPython makes one a wait), so that
+  // only a condition variable is tied to its last signaller.
   const bool is_cond = wait.call.load() == WaitCall::cond_wait;
   const Thread* signaller = is_cond ? handover::lost_signaller(wait.object) : nullptr;
   const Thread* waiter = handover::lost_waiter(wait.object);
@@ -168,8 +171,7 @@ void judge_handed_over(const Wait& wait, int others, Judgement& out) {
   out.culprit = evidence->lost;
   out.add("handed-over")
       .format("{} ms ago this process handed work to {}, whose threads did not survive the fork",
-              (now() - evidence->when) / kMillisecond,
-              r != nullptr ? r->name : "a lost thread");
+              (now() - evidence->when) / kMillisecond, r != nullptr ? r->name : "a lost thread");
   add_alone(out, others);
   out.add("private").format("the {} is private: no other process can end the wait",
                             object_kind(wait.call.load()));

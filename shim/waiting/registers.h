@@ -16,7 +16,8 @@ namespace forkmend {
 struct Registers {
   std::uint64_t ip, sp, bp, bx, r12, r13, r14, r15;
 };
-inline constexpr const char* kRegisterNames[] = {"ip", "sp", "bp", "bx", "r12", "r13", "r14", "r15"};
+inline constexpr const char* kRegisterNames[] = {"ip",  "sp",  "bp",  "bx",
+                                                 "r12", "r13", "r14", "r15"};
 
 FORKMEND_INLINE void capture_here(Registers& r) {
   asm volatile(

@@ -24,7 +24,8 @@ template <class Visit>
 void for_each_handler(Visit&& visit) {
   for (int signal = 1; signal <= kSignals; signal++) {
     KernelSigaction action{};
-    if (sys::call(SYS_rt_sigaction, signal, 0, sys::arg(&action), sizeof action.mask) != 0) continue;
+    if (sys::call(SYS_rt_sigaction, signal, 0, sys::arg(&action), sizeof action.mask) != 0)
+      continue;
     if (action.handler == SIG_DFL || action.handler == SIG_IGN) continue;
     if (!visit(signal, action.flags)) return;
   }

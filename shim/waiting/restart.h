@@ -1,7 +1,7 @@
 // Whether the kernel would have restarted an interrupted wait.
 //
-// A futex wait without a timeout is restarted after a handler with SA_RESTART; one with a timeout (a
-// slice) returns EINTR after any handler. To the program a slice must look like the former.
+// A futex wait without a timeout is restarted after a handler with SA_RESTART; one with a timeout
+// (a slice) returns EINTR after any handler. To the program a slice must look like the former.
 // Promises: true only if every handler installed has SA_RESTART. With a mix the caller sees EINTR,
 // which POSIX allows. Raw system calls, about 5 µs; only after an EINTR in a process with lost
 // threads.
@@ -11,8 +11,8 @@ namespace forkmend::restart {
 
 bool would_restart();
 
-// True if a handler of the program's could run and end a wait: any installed but the ignored ones and
-// those the caller names harmless. Bit n-1 of `except` leaves out signal n.
+// True if a handler of the program's could run and end a wait: any installed but the ignored ones
+// and those the caller names harmless. Bit n-1 of `except` leaves out signal n.
 bool any_handler(unsigned long except);
 
 }  // namespace forkmend::restart

@@ -20,9 +20,9 @@ const char* call_name(WaitCall call) {
 }
 
 const char* object_kind(WaitCall call) {
-  constexpr const char* kKinds[] = {"none",      "mutex",  "rwlock",  "rwlock",
-                                    "condition", "semaphore", "thread", "barrier",
-                                    "futex",     "epoll",  "descriptors", "descriptors", "clock"};
+  constexpr const char* kKinds[] = {"none",        "mutex",       "rwlock",  "rwlock", "condition",
+                                    "semaphore",   "thread",      "barrier", "futex",  "epoll",
+                                    "descriptors", "descriptors", "clock"};
   return kKinds[static_cast<int>(call)];
 }
 

@@ -39,11 +39,11 @@ inline constexpr Nanoseconds kNoTimeout = -1;
 struct Wait {
   std::atomic<WaitCall> call{WaitCall::none};
   pthread_mutex_t* mutex = nullptr;  // taken when the wait ends: of a lock, or beside a cond
-  const void* object = nullptr;     // the lock, the cond, the semaphore, the futex word, pthread_t,
-                                    // descriptor, or none
-  const void* caller = nullptr;     // address of the call
+  const void* object = nullptr;  // the lock, the cond, the semaphore, the futex word, pthread_t,
+                                 // descriptor, or none
+  const void* caller = nullptr;  // address of the call
   Nanoseconds timeout = kNoTimeout;
-  Nanoseconds since = 0;            // CLOCK_MONOTONIC; 0 where the process has no lost thread
+  Nanoseconds since = 0;  // CLOCK_MONOTONIC; 0 where the process has no lost thread
   Registers registers{};
 };
 

@@ -54,8 +54,8 @@ FORKMEND_INLINE int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, Nanoseconds
   return result;
 }
 
-// One slice of an untimed wait. At its end the wait returns as a spurious wakeup, which POSIX allows
-// at any time; the caller looks at its predicate and waits on.
+// One slice of an untimed wait. At its end the wait returns as a spurious wakeup, which POSIX
+// allows at any time; the caller looks at its predicate and waits on.
 int cond_slice(Thread& t, pthread_cond_t* c, pthread_mutex_t* m) {
   watch::begin(t);
   const timespec deadline = to_timespec(watch::next_look(t));
@@ -112,10 +112,9 @@ long futex_wait(long word, long operation, long value, long timeout, long second
   gate::Park park(*t, caller);
   const bool watched = time == nullptr && (operation & FUTEX_PRIVATE_FLAG) != 0;
   const long result =
-      !watched ? whole()
-               : sliced<long>(*t, -ETIMEDOUT, whole, [&](const timespec& deadline) {
-                   return futex_slice(word, operation, value, deadline, mask);
-                 });
+      !watched ? whole() : sliced<long>(*t, -ETIMEDOUT, whole, [&](const timespec& deadline) {
+        return futex_slice(word, operation, value, deadline, mask);
+      });
   park.leave();
   return result;
 }
@@ -221,9 +220,8 @@ int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* ma
 
 int select(int count, fd_set* in, fd_set* out, fd_set* except, timeval* timeout,
            const void* caller) {
-  const Nanoseconds time = timeout == nullptr
-                               ? kNoTimeout
-                               : timeout->tv_sec * kSecond + timeout->tv_usec * kMicrosecond;
+  const Nanoseconds time =
+      timeout == nullptr ? kNoTimeout : timeout->tv_sec * kSecond + timeout->tv_usec * kMicrosecond;
   return plain(WaitCall::select, nullptr, time, caller,
                [&] { return real().select(count, in, out, except, timeout); });
 }

@@ -7,8 +7,9 @@
 namespace forkmend::watch {
 namespace {
 
-// After the threshold a look is due whenever the wait has lasted half as long again: the process may
-// change (another thread may get stuck too), and a thread that waits for hours looks a few dozen times.
+// After the threshold a look is due whenever the wait has lasted half as long again: the process
+// may change (another thread may get stuck too), and a thread that waits for hours looks a few
+// dozen times.
 Nanoseconds following(Nanoseconds waited) { return waited + waited / 2; }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // The watch over a wait in a process with lost threads.
 //
-// Promises: run by the waiting thread itself, between slices; it looks after the grace (1 s), at the
-// threshold (10 s) and then ever more rarely. What it finds is proved (proof.h) and reported once.
-// Does not: end the wait. The action after a report is FORKMEND_ON_LOCKUP's.
+// Promises: run by the waiting thread itself, between slices; it looks after the grace (1 s), at
+// the threshold (10 s) and then ever more rarely. What it finds is proved (proof.h) and reported
+// once. Does not: end the wait. The action after a report is FORKMEND_ON_LOCKUP's.
 #pragma once
 
 #include "shim/base/compiler.h"

@@ -1,0 +1,124 @@
+#include "shim/command/event_store.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+
+namespace forkmend::command {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string from_environment(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// The line as a problem tells of it. A writer that was killed leaves its last line unfinished.
+void read_line(Reports& out, const std::string& file, int number, std::string_view line,
+               bool finished) {
+  if (line.find_first_not_of(" \t\r") == std::string_view::npos) return;
+  try {
+    Event event = parse_event(line);
+    event.file = file;
+    event.line = number;
+    out.events.push_back(std::move(event));
+  } catch (const FormatError& error) {
+    out.problems.push_back(
+        finished ? fmt::format("{}:{}: {}; line skipped", file, number, error.what())
+                 : fmt::format("{}:{}: the last line is cut short ({}); line skipped, read again "
+                               "if the process is still writing",
+                               file, number, error.what()));
+  }
+}
+
+void read_file(Reports& out, const std::string& file) {
+  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  struct stat status {};
+  if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+    out.problems.push_back(fmt::format("{}: cannot be read: {}; file skipped", file,
+                                       fd < 0 ? std::strerror(errno) : "no regular file"));
+    if (fd >= 0) close(fd);
+    return;
+  }
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(fdopen(fd, "r"), std::fclose);
+  char* buffer = nullptr;
+  std::size_t capacity = 0;
+  int number = 0;
+  ssize_t length;
+  while ((length = getline(&buffer, &capacity, stream.get())) >= 0) {
+    const bool finished = length > 0 && buffer[length - 1] == '\n';
+    read_line(out, file, ++number, {buffer, static_cast<std::size_t>(length - finished)}, finished);
+  }
+  std::free(buffer);
+  if (std::ferror(stream.get()) != 0) {
+    out.problems.push_back(fmt::format("{}:{}: cannot be read further: {}; the rest skipped", file,
+                                       number, std::strerror(errno)));
+  }
+}
+
+}  // namespace
+
+std::string report_directory() {
+  if (std::string own = from_environment("FORKMEND_DIR"); !own.empty()) return own;
+  if (std::string user = from_environment("XDG_RUNTIME_DIR"); !user.empty()) {
+    return user + "/forkmend";
+  }
+  std::string temporary = from_environment("TMPDIR");
+  if (temporary.empty()) temporary = "/tmp";
+  return fmt::format("{}/forkmend-{}", temporary, geteuid());
+}
+
+std::string directory_problem(const std::string& directory) {
+  struct stat status {};
+  if (lstat(directory.c_str(), &status) != 0) {
+    if (errno == ENOENT) return {};
+    return fmt::format("{}: {}", directory, std::strerror(errno));
+  }
+  const bool chosen = !from_environment("FORKMEND_DIR").empty();
+  if (S_ISLNK(status.st_mode) && chosen && stat(directory.c_str(), &status) != 0) {
+    return fmt::format("{}: {}", directory, std::strerror(errno));
+  }
+  if (!S_ISDIR(status.st_mode)) {
+    return fmt::format("{} is no directory: remove it, or set FORKMEND_DIR", directory);
+  }
+  // In a directory that everybody can write to, the name may have been taken by somebody else.
+  if (!chosen && status.st_uid != geteuid()) {
+    return fmt::format("{} belongs to user {}: remove it, or set FORKMEND_DIR", directory,
+                       status.st_uid);
+  }
+  if (access(directory.c_str(), R_OK | X_OK) != 0) {
+    return fmt::format("{}: {}", directory, std::strerror(errno));
+  }
+  return {};
+}
+
+Reports read_reports(const std::string& path) {
+  Reports out;
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    std::vector<std::string> files;
+    for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+      if (it->path().extension() == ".jsonl") files.push_back(it->path().string());
+    }
+    if (error) out.problems.push_back(fmt::format("{}: {}", path, error.message()));
+    std::sort(files.begin(), files.end());
+    for (const std::string& file : files) read_file(out, file);
+  } else {
+    read_file(out, path);
+  }
+  // UTC in a fixed format: the order of the text is that of time, across reboots and hosts.
+  std::stable_sort(out.events.begin(), out.events.end(),
+                   [](const Event& a, const Event& b) { return a.time < b.time; });
+  return out;
+}
+
+}  // namespace forkmend::command

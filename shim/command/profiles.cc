@@ -1,0 +1,131 @@
+// forkmend profiles: what is recognised, and whether a profile file is right.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "shim/command/builtin.h"
+#include "shim/command/command.h"
+#include "shim/command/output.h"
+
+namespace forkmend::command {
+namespace {
+
+void print(const std::string& line) {
+  std::fputs((line + "\n").c_str(), stdout);
+}
+
+const char* policy_name(const Profile& profile) {
+  return kPolicyNames[static_cast<std::size_t>(profile.policy)];
+}
+
+std::string pattern_list(const char (&field)[kProfilePatterns][kProfilePatternSize]) {
+  std::string out;
+  for (const auto& pattern : field) {
+    if (pattern[0] != '\0') out += fmt::format("{}{}", out.empty() ? "" : ", ", pattern);
+  }
+  return out;
+}
+
+int list() {
+  std::vector<std::string> problems;
+  const std::vector<KnownProfile> profiles = known_profiles(problems);
+  std::size_t width = 4;
+  for (const KnownProfile& known : profiles)
+    width = std::max(width, std::strlen(known.profile.name));
+  const Style style = Style::of(stdout);
+  for (const KnownProfile& known : profiles) {
+    const Profile& profile = known.profile;
+    const bool measured = profile.measured[0] != '\0';
+    print(fmt::format("{}  {:<8}  {}  {}", style.bold(fmt::format("{:<{}}", profile.name, width)),
+                      policy_name(profile), known.origin,
+                      measured ? fmt::format("measured with {}", printable(profile.measured))
+                               : std::string("not measured")));
+  }
+  for (const std::string& problem : problems) complain("forkmend profiles", problem);
+  return problems.empty() ? 0 : kExitFound;
+}
+
+int show(const std::string& name) {
+  std::vector<std::string> problems;
+  const std::vector<KnownProfile> profiles = known_profiles(problems);
+  for (const std::string& problem : problems) complain("forkmend profiles", problem);
+  const auto found = std::find_if(profiles.begin(), profiles.end(), [&](const KnownProfile& known) {
+    return name == known.profile.name;
+  });
+  if (found == profiles.end()) {
+    throw UserError(
+        fmt::format("no profile \"{}\": `forkmend profiles list` names all, files that "
+                    "FORKMEND_PROFILES names included",
+                    printable(name)));
+  }
+  const Profile& profile = found->profile;
+  const Style style = Style::of(stdout);
+  const auto row = [&](const char* label, const std::string& text) {
+    std::string head = label;
+    for (const std::string& line : wrapped(printable(text), 84)) {
+      print(style.bold(fmt::format("{:<12}", head)) + line);
+      head.clear();
+    }
+  };
+  row("name", profile.name);
+  row("from", found->origin);
+  row("policy", policy_name(profile));
+  if (profile.settle != 0) row("settle", "fork waits until its threads wait of their own accord");
+  if (profile.dso[0][0] != '\0') row("library", pattern_list(profile.dso));
+  if (profile.thread[0][0] != '\0') row("thread", pattern_list(profile.thread));
+  row("measured", profile.measured[0] != '\0' ? profile.measured : "no version");
+  if (profile.fix_now[0] != '\0') row("fix now", profile.fix_now);
+  if (profile.fix_code[0] != '\0') row("fix code", profile.fix_code);
+  return problems.empty() ? 0 : kExitFound;
+}
+
+int check(const std::vector<std::string>& paths) {
+  std::vector<std::string> problems;
+  std::size_t files = 0;
+  for (const std::string& path : paths) {
+    for (const std::string& file : profile_paths(path, problems)) {
+      const ProfileFile read = read_profile_file(file);
+      for (const ProfileProblem& problem : read.problems) problems.push_back(problem.message());
+      if (!read.problems.empty()) continue;
+      ++files;
+      print(fmt::format("{}: {}, {}", printable(file), counted(read.profiles.size(), "profile"),
+                        counted(read.settings.size(), "setting")));
+    }
+  }
+  std::fflush(stdout);
+  // The form that editors and compilers use, without a prefix, so that they can jump there.
+  for (const std::string& problem : problems) {
+    std::fputs((printable(problem) + "\n").c_str(), stderr);
+  }
+  return problems.empty() ? 0 : kExitFound;
+}
+
+}  // namespace
+
+void add_profiles(CLI::App& app, Action& action) {
+  CLI::App* profiles =
+      app.add_subcommand("profiles", "List, show and check the profiles of runtimes");
+  profiles->require_subcommand(1);
+  CLI::App* list_app = profiles->add_subcommand(
+      "list", "Built-in profiles and those of files that FORKMEND_PROFILES names");
+  list_app->callback([&action] { action = list; });
+
+  auto name = std::make_shared<std::string>();
+  CLI::App* show_app = profiles->add_subcommand("show", "All that one profile says");
+  show_app->add_option("name", *name, "The profile's name")->required()->option_text("NAME");
+  show_app->callback([name, &action] { action = [name] { return show(*name); }; });
+
+  auto files = std::make_shared<std::vector<std::string>>();
+  CLI::App* check_app =
+      profiles->add_subcommand("check", "Check profile and configuration files; 1: problems");
+  check_app->add_option("files", *files, "Files, or directories of *.toml")
+      ->required()
+      ->option_text("FILE...");
+  check_app->callback([files, &action] { action = [files] { return check(*files); }; });
+}
+
+}  // namespace forkmend::command
