@@ -24,6 +24,8 @@ FORKMEND_CHILD_WRITTEN Origin
 FORKMEND_CHILD_WRITTEN int
     process_id;  // whose memory this is: tells the child from the parent in a shared handler
 
+FORKMEND_TLS bool announced;  // this thread's fork came through the interposed call
+
 // A fork of a process with one thread has nobody to wait for and nothing to lose.
 bool has_threads() { return threads::live.load(std::memory_order_relaxed) > 1; }
 bool has_lost_threads() { return threads::lost.load(std::memory_order_relaxed) > 0; }
@@ -82,7 +84,7 @@ namespace {
 // libc's handlers. The interposed call came first in nearly every fork; then these find their work
 // done. glibc 2.31 holds its handler lock through all of them: no waiting here.
 void on_prepare() {
-  if (!has_threads() || safepoint::held_by_this_thread()) return;
+  if (!has_threads() || announced || safepoint::held_by_this_thread()) return;
   note_origin(nullptr);
   safepoint::close_only();
   locks::collect();
@@ -98,10 +100,15 @@ void on_child() {
 void before(const void* caller) {
   const int pid = sys::getpid();
   if (process_id != pid) process_id = pid;  // a store would cost the parent a page fault each fork
+  announced = true;
   Protocol::before(caller);
 }
-void after_parent() { Protocol::parent(); }
+void after_parent() {
+  announced = false;
+  Protocol::parent();
+}
 void after_child() {
+  announced = false;
   if (process_id != sys::getpid()) Protocol::child();
 }
 void after_daemon() {

@@ -1,6 +1,7 @@
 #include "shim/reporting/lockup.h"
 
 #include <signal.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 
@@ -251,7 +252,14 @@ void write_settings(Json& json) {
   json.field("FORKMEND_THRESHOLD_MS", settings.threshold / kMillisecond).close('}').close('}');
 }
 
-const char* action_name() {
+// FORKMEND_ORPHANS=abort: nobody may look at what an orphaned lock guards.
+bool must_abort(const Judgement& judgement) {
+  return settings.on_lockup == OnLockup::abort ||
+         (settings.orphans == Orphans::abort && strcmp(judgement.cause, "orphaned-lock") == 0);
+}
+
+const char* action_name(const Judgement& judgement) {
+  if (must_abort(judgement)) return "abort";
   switch (settings.on_lockup) {
     case OnLockup::abort:
       return "abort";
@@ -285,7 +293,7 @@ void write_event(Report& report) {
   json.close(']');
   fixes::write(json, judgement);
   write_runtime(json, judgement.runtime);
-  json.field("action", action_name()).field("seen", report.seen).key("truncated").open('[');
+  json.field("action", action_name(judgement)).field("seen", report.seen).key("truncated").open('[');
   if (left_out > 0) json.string("lost");
   json.close(']');
   write_modules(json);
@@ -426,8 +434,8 @@ void identify(Report& report) {
   for (;;) sys::call(SYS_exit_group, 128 + SIGABRT);
 }
 
-void act() {
-  if (settings.on_lockup == OnLockup::abort) die_by_abort();
+void act(const Judgement& judgement) {
+  if (must_abort(judgement)) die_by_abort();
   if (settings.on_lockup == OnLockup::exit) sys::call(SYS_exit_group, settings.exit_code);
 }
 
@@ -436,7 +444,7 @@ void act() {
 void report_lockup(Thread& t, const Judgement& judgement) {
   {
     SpinGuard guard(writing);
-    if (buffers.get() == nullptr) return act();  // no memory for a report: the action all the same
+    if (buffers.get() == nullptr) return act(judgement);  // no memory: the action all the same
     Report report{t, judgement};
     identify(report);
     if (storm::is_said(report.seen)) {
@@ -448,7 +456,7 @@ void report_lockup(Thread& t, const Judgement& judgement) {
       }
     }
   }
-  act();
+  act(judgement);
 }
 
 }  // namespace forkmend

@@ -22,8 +22,12 @@ constexpr unsigned long bit(int signal) { return 1ul << (signal - 1); }
 constexpr unsigned long kFaults =
     bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGABRT) | bit(SIGTRAP);
 
+// libc's own: SIGCANCEL (32) and SIGSETXID (33, installed with the first thread). A live thread of
+// this process would have to send them.
+constexpr unsigned long kLibc = bit(32) | bit(33);
+
 bool handler_could_end_it() {
-  unsigned long harmless = kFaults | python::reserved_signals();
+  const unsigned long harmless = kFaults | kLibc | python::reserved_signals();
   return restart::any_handler(harmless);
 }
 
