@@ -19,7 +19,6 @@
 
 // What interpose/vfork.S and interpose/syscall.S jump through.
 extern "C" {
-extern char** environ;
 __attribute__((visibility("hidden"))) pid_t (*forkmend_real_vfork)();
 __attribute__((visibility("hidden"))) int forkmend_vforks;
 __attribute__((visibility("hidden"))) forkmend::SyscallFn forkmend_real_syscall;

@@ -19,9 +19,7 @@ bool starts_with(std::string_view text, std::string_view start) {
   return text.substr(0, start.size()) == start;
 }
 
-std::string base_name(const std::string& path) {
-  return path.substr(path.rfind('/') + 1);
-}
+std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 bool is_forkmend(const std::string& module) {
   return starts_with(base_name(module), "libforkmend");
@@ -163,7 +161,7 @@ class Analyser {
 
   void add_notes(Analysis& out) {
     for (const Module& module : modules_.modules()) {
-      if (touched_.count(module.loaded.path) == 0) continue;
+      if (!touched_.contains(module.loaded.path)) continue;
       if (module.state == Module::State::changed) {
         out.notes.push_back(fmt::format(
             "{} has changed since: no names, and no unwinding through it", module.host_path));
@@ -239,7 +237,7 @@ std::string short_python_file(const std::string& file) {
 }
 
 std::string short_source_file(const std::string& file) {
-  const std::string path = below_here(file);
+  std::string path = below_here(file);
   if (path != file) return path;
   return last_components(path, path.find("..") == std::string::npos ? 2 : 1);
 }

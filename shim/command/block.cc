@@ -21,9 +21,7 @@ std::string quoted(const std::string& name) {
   return name.empty() ? "unnamed" : fmt::format("\"{}\"", printable(name));
 }
 
-std::string base_name(const std::string& path) {
-  return path.substr(path.rfind('/') + 1);
-}
+std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 // "14:02:11.350Z" of "2026-11-21T14:02:11.350Z", if it is the same day.
 std::string short_time(const std::string& time, const std::string& reference) {
@@ -48,7 +46,8 @@ class Sections {
     }
   }
   void row(std::string_view label, std::string_view line) {
-    out_ += style_.bold(fmt::format("{:<{}}", label, kLabel));
+    const std::string head = fmt::format("{:<{}}", label, kLabel);
+    out_ += label.empty() ? head : style_.bold(head);
     out_ += line;
     while (!out_.empty() && out_.back() == ' ') out_.pop_back();
     out_ += '\n';
@@ -283,7 +282,9 @@ void add_lost(Sections& out, const Event& event, const Analysis& analysis, const
     auto found = std::find_if(groups.begin(), groups.end(),
                               [&](const auto& group) { return group.first == key; });
     if (found == groups.end()) {
-      groups.push_back({std::move(key), {{}, std::move(rows)}});
+      LostGroup group;
+      group.rows = std::move(rows);
+      groups.emplace_back(std::move(key), std::move(group));
       found = std::prev(groups.end());
     }
     found->second.members.push_back(i);

@@ -27,8 +27,6 @@
 #include "shim/command/program.h"
 #include "shim/runtimes/profile_file.h"
 
-extern char** environ;
-
 namespace forkmend::command {
 namespace {
 
@@ -160,6 +158,7 @@ class Doctor {
     posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
     std::vector<char*> variables;
+    variables.reserve(environment.size() + 1);
     for (std::string& variable : environment) variables.push_back(variable.data());
     variables.push_back(nullptr);
     char program[] = "/bin/true";

@@ -95,7 +95,8 @@ struct ProcessId {
   std::string argv0, exe, build_id;
 };
 
-struct Event {
+// (The JSON library's move constructor is noexcept by declaration; the check looks inside.)
+struct Event {  // NOLINT(bugprone-exception-escape)
   nlohmann::json raw;
   std::string file;  // where it was read
   int line = 0;

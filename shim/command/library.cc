@@ -73,9 +73,8 @@ Library by_name(const std::string& name, const std::string& origin, int exit_cod
     return checked(file, file, origin, exit_code);
   }
   // A bare name, if the loader itself finds it; otherwise a file in the current directory.
-  std::vector<std::string> directories = loader_directories();
-  for (const std::string& directory : directories) {
-    const std::string file = directory + "/" + name;
+  for (const std::string& directory : loader_directories()) {
+    const std::string file = fmt::format("{}/{}", directory, name);
     if (fs::exists(file)) return checked(file, name, origin, exit_code);
   }
   const std::string installed = std::string(FORKMEND_LIBDIR) + "/" + name;

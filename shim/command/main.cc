@@ -77,5 +77,10 @@ int main_of(int argc, char** argv) {
 }  // namespace forkmend::command
 
 int main(int argc, char** argv) {
-  return forkmend::command::main_of(argc, argv);
+  try {
+    return forkmend::command::main_of(argc, argv);
+  } catch (...) {
+    std::fputs("forkmend: failed before it could begin: out of memory?\n", stderr);
+    return forkmend::command::kExitOwn;
+  }
 }

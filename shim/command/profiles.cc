@@ -14,9 +14,7 @@
 namespace forkmend::command {
 namespace {
 
-void print(const std::string& line) {
-  std::fputs((line + "\n").c_str(), stdout);
-}
+void print(const std::string& line) { std::fputs((line + "\n").c_str(), stdout); }
 
 const char* policy_name(const Profile& profile) {
   return kPolicyNames[static_cast<std::size_t>(profile.policy)];

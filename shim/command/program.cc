@@ -167,7 +167,7 @@ std::string find_program(const std::string& name, int& exit_code, std::string& w
   const char* const environment = std::getenv("PATH");
   std::istringstream path(environment == nullptr ? "/usr/local/bin:/usr/bin:/bin" : environment);
   for (std::string directory; std::getline(path, directory, ':');) {
-    const std::string file = (directory.empty() ? "." : directory) + "/" + name;
+    std::string file = (directory.empty() ? "." : directory) + "/" + name;
     std::string reason;
     if (executable(file, reason)) return file;
     struct stat status {};

@@ -28,9 +28,7 @@ struct Options {
   bool exit_code = false;
 };
 
-void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-}
+void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 int as_pid(const std::string& text) {
   int pid = 0;
@@ -38,9 +36,7 @@ int as_pid(const std::string& text) {
   return result.ec == std::errc{} && result.ptr == text.data() + text.size() && pid > 0 ? pid : 0;
 }
 
-bool is_live(int pid) {
-  return std::filesystem::exists(fmt::format("/proc/{}/task", pid));
-}
+bool is_live(int pid) { return std::filesystem::exists(fmt::format("/proc/{}/task", pid)); }
 
 bool looks_like_path(const std::string& text) {
   return text.find('/') != std::string::npos || std::filesystem::exists(text);
@@ -157,6 +153,7 @@ class Report {
   std::vector<const Event*> unique(const std::string& subject,
                                    const std::vector<const Event*>& beginning) const {
     std::vector<std::string> ids;
+    ids.reserve(beginning.size());
     for (const Event* event : beginning) ids.push_back(event->id);
     std::sort(ids.begin(), ids.end());
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());

@@ -161,6 +161,7 @@ int run(const Options& options) {
   set("LD_PRELOAD", preload_list(present == nullptr ? "" : present, library));
 
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   execvp(arguments[0], arguments.data());

@@ -33,9 +33,7 @@ struct Space {
   bool left_the_copy = false;  // the stack was read beyond what was captured
 };
 
-Space& space_of(void* argument) {
-  return *static_cast<Space*>(argument);
-}
+Space& space_of(void* argument) { return *static_cast<Space*>(argument); }
 
 bool read_stack(const StackCopy& stack, Address address, void* out, std::size_t size) {
   if (address < stack.base || address - stack.base > stack.bytes.size()) return false;
@@ -79,9 +77,7 @@ int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t* info, in
 // The unwinder keeps what it found in pools of its own.
 void put_unwind_info(unw_addr_space_t, unw_proc_info_t*, void*) {}
 
-int no_dynamic_list(unw_addr_space_t, unw_word_t*, void*) {
-  return -UNW_ENOINFO;
-}
+int no_dynamic_list(unw_addr_space_t, unw_word_t*, void*) { return -UNW_ENOINFO; }
 
 int access_memory(unw_addr_space_t, unw_word_t address, unw_word_t* value, int write,
                   void* argument) {
@@ -168,12 +164,8 @@ int access_register(unw_addr_space_t, unw_regnum_t number, unw_word_t* value, in
   return 0;
 }
 
-int access_float(unw_addr_space_t, unw_regnum_t, unw_fpreg_t*, int, void*) {
-  return -UNW_EBADREG;
-}
-int no_resume(unw_addr_space_t, unw_cursor_t*, void*) {
-  return -UNW_EINVAL;
-}
+int access_float(unw_addr_space_t, unw_regnum_t, unw_fpreg_t*, int, void*) { return -UNW_EBADREG; }
+int no_resume(unw_addr_space_t, unw_cursor_t*, void*) { return -UNW_EINVAL; }
 int no_name(unw_addr_space_t, unw_word_t, char*, std::size_t, unw_word_t*, void*) {
   return -UNW_ENOINFO;
 }

@@ -92,7 +92,7 @@ void after_fork_child(const ChildEntry&) {
     // readable mutex that its noted owner still holds is an orphan.
     pthread_mutex_t copy;
     if (sys::copy_memory(&copy, m, sizeof copy) != sizeof copy) continue;
-    if (layout::mutex_owner(&copy) != collected[i].owner || layout::mutex_shared(&copy)) continue;
+    if (layout::mutex_owner(&copy) != collected[i].owner || layout::mutex_shared(m)) continue;
     layout::mutex_open(m);
     opened++;
   }

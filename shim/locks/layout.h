@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "shim/base/compiler.h"
+#include "shim/base/mapping.h"
 
 namespace forkmend::layout {
 
@@ -29,8 +30,12 @@ FORKMEND_INLINE bool looks_locked(const pthread_mutex_t* m) {
 inline int mutex_owner(const pthread_mutex_t* m) {
   return __atomic_load_n(&m->__data.__owner, __ATOMIC_RELAXED);
 }
-// PTHREAD_PROCESS_SHARED: flag 128 of the kind.
-inline bool mutex_shared(const pthread_mutex_t* m) { return (m->__data.__kind & 128) != 0; }
+// PTHREAD_PROCESS_SHARED: flag 128 of the kind. glibc sets it for every robust mutex too
+// (pthread_mutex_init.c): of those the mapping tells.
+inline bool mutex_shared(const pthread_mutex_t* m) {
+  if ((m->__data.__kind & 128) == 0) return false;
+  return (m->__data.__kind & 16) == 0 || in_shared_memory(m);
+}
 // Priority inheritance (flag 32): the kernel keeps its state; a slice by another clock is refused.
 inline bool mutex_inherits_priority(const pthread_mutex_t* m) {
   return (m->__data.__kind & 32) != 0;

@@ -22,7 +22,7 @@ char file_path[640];  // empty: nowhere to write
 // Makes the directory if need be; true if it is ours and can be used.
 bool usable(const char* path, bool ours_alone) {
   sys::call(SYS_mkdirat, AT_FDCWD, sys::arg(path), 0700);
-  struct stat info;
+  struct stat info {};
   if (sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path), sys::arg(&info), AT_SYMLINK_NOFOLLOW) !=
       0)
     return false;
@@ -58,14 +58,14 @@ std::int64_t bytes_in(const char* path) {
   };
   const long fd = sys::open(path, O_RDONLY | O_DIRECTORY);
   if (fd < 0) return 0;
-  alignas(8) char buffer[4096];
+  alignas(8) char buffer[4096] = {};
   std::int64_t total = 0;
   for (;;) {
     const long n = sys::call(SYS_getdents64, fd, sys::arg(buffer), sizeof buffer);
     if (n <= 0) break;
     for (long at = 0; at < n;) {
       const auto* entry = reinterpret_cast<const Entry*>(buffer + at);
-      struct stat info;
+      struct stat info {};
       if (sys::call(SYS_newfstatat, fd, sys::arg(entry->name), sys::arg(&info),
                     AT_SYMLINK_NOFOLLOW) == 0 &&
           S_ISREG(info.st_mode))

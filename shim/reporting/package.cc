@@ -37,7 +37,7 @@ void version_of(std::string_view dso_path, TextSpan& out) {
   site.append(folder.substr(0, up)).append('\0');
   const long fd = sys::open(site.data(), O_RDONLY | O_DIRECTORY);
   if (fd < 0) return;
-  alignas(8) char buffer[4096];
+  alignas(8) char buffer[4096] = {};
   for (bool found = false; !found;) {
     const long n = sys::call(SYS_getdents64, fd, sys::arg(buffer), sizeof buffer);
     if (n <= 0) break;
