@@ -12,6 +12,7 @@
 #include "shim/reporting/modules.h"
 #include "shim/reviving/callback.h"
 #include "shim/runtimes/runtime.h"
+#include "shim/threads/create.h"
 #include "shim/threads/thread.h"
 #include "shim/threads/unrecorded.h"
 #include "shim/waiting/handover.h"
@@ -43,11 +44,13 @@ void note_origin(const void* caller) {
 class Protocol {
  public:
   static void before(const void* caller) {
-    reviving::call_before_fork();  // runtimes' own preparation, while everything still runs
+    // Runtimes' own preparation, while everything still runs. CPython's hook has done it already.
+    if (!safepoint::held_by_this_thread()) reviving::call_before_fork();
     if (has_threads() || has_lost_threads()) note_origin(caller);
     if (!has_threads()) return;
     modules::refresh();     // the child may not: dl_iterate_phdr can hang there
     safepoint::reach();     // the gate is closed from here on
+    threads::reap();        // who has ended is not lost
     locks::collect();       // what lost threads will hold: nothing moves any more
     threads::ask_kernel();  // what threads without a wait record are doing
   }
@@ -61,6 +64,7 @@ class Protocol {
     const int pid = sys::getpid();
     process_id = pid;
     if (!has_threads() && !has_lost_threads()) {  // nothing is lost: the books go on as they are
+      if (child_unannounced()) restore_armed_page(entry);
       threads::after_fork_child(entry, pid);
       return;
     }

@@ -107,12 +107,14 @@ Look look_parked(Nanoseconds waited) {
   return result;
 }
 
-// Runtimes that have a thread which is neither parked nor gone missed this safepoint.
+// Runtimes that have a thread which is neither parked nor gone missed this safepoint. Before its
+// time is over a runtime cannot have missed it: a thread that is seen leaving its wait here stops
+// at the gate before it goes on.
 void book_misses(Nanoseconds waited) {
   bool missed[runtimes::kMaxRuntimes] = {};
   bool any = false;
   for_each_waited_for([&](Thread& t, Runtime& r) {
-    if (t.state.load() != ThreadState::parked && !is_gone(t))
+    if (waited >= allowance(r) && t.state.load() != ThreadState::parked && !is_gone(t))
       any = missed[&r - &runtimes::at(0)] = true;
     return true;
   });
@@ -137,6 +139,7 @@ void reach() {
   const Nanoseconds start = now();
   // A registered thread that forks counts as parked for the others that do.
   Thread* self = threads::self();
+  const ThreadState before = self != nullptr ? self->state.load() : ThreadState::running;
   if (self != nullptr) self->state.store(ThreadState::parked);
   const bool settling = needs_settling();
   for (;;) {
@@ -157,7 +160,7 @@ void reach() {
     gate::open();  // a thread woke up between the two looks: let it finish what it began
   }
   holding = true;
-  if (self != nullptr) self->state.store(ThreadState::running);
+  if (self != nullptr) self->state.store(before);  // a handler may fork on top of a parked wait
 }
 
 void close_only() {

@@ -293,7 +293,10 @@ void write_event(Report& report) {
   json.close(']');
   fixes::write(json, judgement);
   write_runtime(json, judgement.runtime);
-  json.field("action", action_name(judgement)).field("seen", report.seen).key("truncated").open('[');
+  json.field("action", action_name(judgement))
+      .field("seen", report.seen)
+      .key("truncated")
+      .open('[');
   if (left_out > 0) json.string("lost");
   json.close(']');
   write_modules(json);

@@ -6,6 +6,7 @@
 
 #include <atomic>
 
+#include "shim/base/glob.h"
 #include "shim/base/lazy.h"
 #include "shim/base/real.h"
 #include "shim/base/spinlock.h"
@@ -22,8 +23,33 @@ Lazy<Table> table;
 std::atomic<int> used{0};
 std::atomic<int> inside_iteration{0};  // other threads inside dl_iterate_phdr
 std::atomic<bool> refreshing{false};
+// A signal handler that throws while its own thread refreshes must not wait for itself.
+FORKMEND_TLS bool refreshing_here;
 std::atomic<std::uint64_t> loads_seen{0};
 Spinlock refresh_lock;
+
+// Objects whose code is never gated; their ranges, so that a look costs a few comparisons.
+constexpr std::string_view kUngated[] = {"*jemalloc*", "*tcmalloc*", "*mimalloc*", "libpython*",
+                                         "python3*"};
+constexpr int kMostUngated = 8;
+
+struct Range {
+  std::uintptr_t lo, size;
+};
+Range ungated[kMostUngated];
+std::atomic<int> ungated_count{0};
+
+void note_ungated(const Module& module) {
+  const std::string_view name = base_name(module.path);
+  const int count = ungated_count.load(std::memory_order_relaxed);
+  if (count == kMostUngated) return;
+  for (const std::string_view pattern : kUngated) {
+    if (!glob_match(pattern, name)) continue;
+    ungated[count] = {module.lo, module.hi - module.lo};
+    ungated_count.store(count + 1, std::memory_order_release);
+    return;
+  }
+}
 
 // A note segment holds records: sizes of name and content, a type, then both, padded to 4 bytes.
 void read_build_id(const dl_phdr_info& info, const ElfW(Phdr) & segment, Module& module) {
@@ -82,6 +108,7 @@ int add(dl_phdr_info* info, std::size_t, void*) {
   for (int i = 0; i < info->dlpi_phnum; i++) {
     if (info->dlpi_phdr[i].p_type == PT_NOTE) read_build_id(*info, info->dlpi_phdr[i], module);
   }
+  note_ungated(module);
   used.store(index + 1, std::memory_order_release);
   return 0;
 }
@@ -108,6 +135,7 @@ void refresh() {
   if (!refresh_lock.try_lock()) return;  // somebody else is at it
   // A callback of somebody else's may wait for a lock that our caller holds, and it holds the
   // loader's meanwhile: never wait for one. Announce first, look after, as they do (Dekker).
+  refreshing_here = true;
   refreshing.store(true);
   if (inside_iteration.load() == 0) {
     std::uint64_t total = 0;
@@ -118,6 +146,7 @@ void refresh() {
     }
   }
   refreshing.store(false);
+  refreshing_here = false;
   refresh_lock.unlock();
 }
 
@@ -131,6 +160,14 @@ const Module* find_or_refresh(const void* address) {
 // dl_iterate_phdr visits the executable first.
 const Module* of_executable() { return count() > 0 ? &at(0) : nullptr; }
 
+bool is_ungated(const void* address) {
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  for (int i = 0; i < ungated_count.load(std::memory_order_acquire); i++) {
+    if (at - ungated[i].lo < ungated[i].size) return true;
+  }
+  return false;
+}
+
 int count() { return used.load(std::memory_order_acquire); }
 const Module& at(int index) { return table.existing()->module[index]; }
 int index_of(const Module& module) { return static_cast<int>(&module - table.existing()->module); }
@@ -138,7 +175,7 @@ int index_of(const Module& module) { return static_cast<int>(&module - table.exi
 void enter_iteration() {
   for (;;) {
     inside_iteration.fetch_add(1);
-    if (!refreshing.load()) return;
+    if (!refreshing.load() || refreshing_here) return;
     inside_iteration.fetch_sub(1);
     while (refreshing.load()) sys::yield();  // a few microseconds: nothing blocks in a refresh
   }

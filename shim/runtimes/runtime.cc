@@ -20,10 +20,6 @@ FORKMEND_CHILD_WRITTEN Spinlock lock;
 // The runtime of each module, once it created a thread. Index: modules::index_of.
 std::atomic<Runtime*> by_module[modules::kMaxModules];
 
-// Allocators whose threads and locks are left alone: gating a thread that holds an arena's mutex
-// made their prepare handlers wait for it (FACTS, "The gate beside other allocators").
-constexpr std::string_view kAllocators[] = {"*jemalloc*", "*tcmalloc*", "*mimalloc*"};
-
 Runtime* take_slot() {
   SpinGuard guard(lock);
   for (int i = 0; i < kMaxRuntimes; i++) {
@@ -91,16 +87,6 @@ void update_busy() {
 
 int highest() { return used.load(std::memory_order_acquire); }
 Runtime& at(int index) { return table[index]; }
-
-bool is_allocator(const void* caller) {
-  const modules::Module* module = modules::find(caller);
-  if (module == nullptr) return false;
-  const std::string_view name = base_name(module->path);
-  for (const std::string_view pattern : kAllocators) {
-    if (glob_match(pattern, name)) return true;
-  }
-  return false;
-}
 
 Runtime* attribute(const void* caller, const void* start_symbol) {
   const modules::Module* module = modules::find_or_refresh(start_symbol);

@@ -67,9 +67,6 @@ void leave(Thread& t);
 // The runtime whose threads were created by the DSO of `caller`, or null. Async-signal-safe.
 Runtime* of_caller(const void* caller);
 
-// True if the module is a memory allocator: its threads and locks are never gated.
-bool is_allocator(const void* caller);
-
 template <class Visit>
 void for_each(Visit&& visit);
 int highest();

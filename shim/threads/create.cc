@@ -71,7 +71,8 @@ int trampoline_c11(void* record) {
   return result;
 }
 
-// Records of registered threads that ended: freed once the kernel says that they are gone.
+}  // namespace
+
 void reap() {
   for_each([](Thread& t) {
     if (t.state.load() == ThreadState::exiting && is_live(t) &&
@@ -82,6 +83,8 @@ void reap() {
     return true;
   });
 }
+
+namespace {
 
 Thread* prepare(const void* caller, const void* symbol) {
   before_first();

@@ -14,6 +14,10 @@ int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*start)(v
            void* argument, const void* caller);
 int create_c11(thrd_t* handle, thrd_start_t start, void* argument, const void* caller);
 
+// Frees the records of registered threads that ended, once the kernel says that they are gone: a
+// child must not take them for lost ones.
+void reap();
+
 // A thread was given a name: kept for the report, and matched against profiles that name threads.
 void set_name(pthread_t handle, const char* name);
 
