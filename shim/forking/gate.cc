@@ -58,6 +58,7 @@ void pass(Thread& t, const void* caller) {
 }
 
 void after_fork_child(const ChildEntry&) {
+  if (closed.load(std::memory_order_relaxed) == 0) return;
   closed.store(0, std::memory_order_relaxed);
   until.store(0, std::memory_order_relaxed);
 }

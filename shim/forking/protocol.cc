@@ -63,6 +63,8 @@ class Protocol {
     const ChildEntry entry;
     const int pid = sys::getpid();
     process_id = pid;
+    gate::after_fork_child(entry);  // this thread may have closed it
+    safepoint::after_fork_child(entry);
     if (!has_threads() && !has_lost_threads()) {  // nothing is lost: the books go on as they are
       if (child_unannounced()) restore_armed_page(entry);
       threads::after_fork_child(entry, pid);
@@ -73,8 +75,6 @@ class Protocol {
     threads::after_fork_child(entry, pid);
     runtimes::after_fork_child(entry);
     locks::adopted_after_fork_child(entry);
-    gate::after_fork_child(entry);
-    safepoint::after_fork_child(entry);
     handover::after_fork_child(entry);
     modules::after_fork_child(entry);
     set_busy(Busy::lost_threads, threads::lost.load(std::memory_order_relaxed) > 0);
