@@ -81,6 +81,12 @@ def _run_parser() -> argparse.ArgumentParser:
         "--count", type=_positive_int, metavar="N", help="forks of each combination (default %d)" % DEFAULT_COUNT
     )
     parser.add_argument(
+        "--count-without",
+        type=_positive_int,
+        metavar="N",
+        help="forks of each combination without the shim (default: as --count); each lockup there takes the timeout",
+    )
+    parser.add_argument(
         "--timeout",
         type=_positive_float,
         metavar="S",
@@ -181,7 +187,7 @@ def _run(options: argparse.Namespace, cases: list[Case]) -> int:
 def _extent(options: argparse.Namespace, modes: Sequence[Mode]) -> Extent:
     counts = QUICK_COUNTS if options.quick else dict.fromkeys(Mode, DEFAULT_COUNT)
     return Extent(
-        counts={mode: options.count or counts[mode] for mode in modes},
+        counts={mode: _count(options, mode) or counts[mode] for mode in modes},
         timeout_s=options.timeout or (QUICK_TIMEOUT_S if options.quick else DEFAULT_TIMEOUT_S),
     )
 
@@ -204,3 +210,9 @@ def _analyze(argv: Sequence[str]) -> int:
     if not path.is_file():
         fail("no log %s" % path)
     return analyze.analyze(path)
+
+
+def _count(options: argparse.Namespace, mode: Mode) -> int | None:
+    if mode is Mode.WITHOUT and options.count_without:
+        return options.count_without
+    return options.count
