@@ -61,10 +61,11 @@ $(B)/gen/builtin_profiles.inc: $(B)/embed_profiles $(wildcard shim/runtimes/prof
 	@mkdir -p $(@D)
 	$(Q)$(B)/embed_profiles $@ $(filter %.toml,$^)
 
-$(B)/libforkmend-config.so: $(READER_SOURCES) $(wildcard shim/runtimes/*.h)
+$(B)/libforkmend-config.so: $(READER_SOURCES) $(wildcard shim/runtimes/*.h) shim/runtimes/config_reader.map
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(COMMON) -fPIC -fvisibility=hidden -DFMT_HEADER_ONLY -shared -static-libstdc++ \
-	  -static-libgcc -Wl,--exclude-libs,ALL -Wl,-z,defs $(READER_SOURCES) -o $@
+	  -static-libgcc -Wl,--exclude-libs,ALL -Wl,--version-script=shim/runtimes/config_reader.map \
+	  -Wl,-z,defs $(READER_SOURCES) -o $@
 
 COMMAND_SOURCES := $(wildcard shim/command/*.cc) shim/runtimes/profile_file.cc
 COMMAND_OBJECTS := $(COMMAND_SOURCES:%.cc=$(B)/command/%.o)
@@ -107,8 +108,8 @@ lint: ## clang-format and clang-tidy
 	scripts/setup lint
 	$(MAKE) $(B)/gen/builtin_profiles.inc
 	clang-format --dry-run -Werror $(LINTED)
-	printf '%s\n' $(filter shim/%.cc,$(LINTED)) | xargs -P 2 -n 4 clang-tidy --quiet -- \
-	  $(COMMON) -DFMT_HEADER_ONLY -DFMT_EXCEPTIONS=0
+	printf '%s\n' $(filter shim/%.cc,$(LINTED)) | xargs -P 2 -n 4 sh -c \
+	  'clang-tidy --quiet "$$@" -- -std=c++20 -I. -Iinclude -I$(B)/gen -DFMT_HEADER_ONLY -DFMT_EXCEPTIONS=0' sh
 
 install: all ## into PREFIX (default /usr/local), below DESTDIR
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/forkmend

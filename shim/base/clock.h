@@ -1,10 +1,14 @@
 // Time in nanoseconds as plain integers.
-// Promises: async-signal-safe (vDSO clock_gettime takes no lock).
+// Promises: async-signal-safe, and the kernel's time: a raw system call, since clock_gettime may be
+// interposed, and libfaketime's takes a mutex, which would come back to us. About 0.1 us; not on hot
+// paths.
 #pragma once
 
 #include <time.h>
 
 #include <cstdint>
+
+#include "shim/base/syscall.h"
 
 namespace forkmend {
 
@@ -19,7 +23,7 @@ inline timespec to_timespec(Nanoseconds ns) {
 }
 inline Nanoseconds now(clockid_t clock = CLOCK_MONOTONIC) {
   timespec t;
-  clock_gettime(clock, &t);
+  sys::call(SYS_clock_gettime, clock, sys::arg(&t));
   return to_nanoseconds(t);
 }
 

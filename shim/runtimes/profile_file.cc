@@ -14,9 +14,7 @@
 namespace forkmend {
 namespace {
 
-std::string quoted(std::string_view text) {
-  return "\"" + std::string(text) + "\"";
-}
+std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 std::string joined(const std::vector<std::string>& items, const char* separator) {
   std::string out;
@@ -50,12 +48,8 @@ const char* type_name(const toml::node& node) {
   }
 }
 
-int line_of(const toml::node& node) {
-  return static_cast<int>(node.source().begin.line);
-}
-int line_of(const toml::key& key) {
-  return static_cast<int>(key.source().begin.line);
-}
+int line_of(const toml::node& node) { return static_cast<int>(node.source().begin.line); }
+int line_of(const toml::key& key) { return static_cast<int>(key.source().begin.line); }
 
 // A name ends up in lists such as FORKMEND_PROFILES=+a,-b and FORKMEND_POLICY=a:report, so that
 // the separators of those lists cannot be part of it.
