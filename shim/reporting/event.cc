@@ -85,6 +85,14 @@ void report_setting(std::string_view where, std::string_view value, std::string_
   sys::write(2, line.data(), line.size());
 }
 
+void report_file_problem(std::string_view where, std::string_view text) {
+  if (threads::generation.load() != 0) return;
+  Text<1024> line;
+  line.format("forkmend: {}: {}; it is ignored", where, text);
+  line.end_line();
+  sys::write(2, line.data(), line.size());
+}
+
 void report_off(std::string_view feature, std::string_view reason) {
   Text<4096> line;
   Json json(line);

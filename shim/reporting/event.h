@@ -30,6 +30,9 @@ void say(fmt::format_string<Args...> format, Args&&... args) {
 // started this one has the same environment and has said it already.
 void report_setting(std::string_view where, std::string_view value, std::string_view expected);
 
+// A configuration file, or a line of it, that cannot be used: said in the same way.
+void report_file_problem(std::string_view where, std::string_view text);
+
 // A feature is off in this process, and why. One line in the report file.
 void report_off(std::string_view feature, std::string_view reason);
 

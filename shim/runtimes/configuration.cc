@@ -74,8 +74,9 @@ void on_setting(void*, const char* name, const char* value, const char* file, in
 
 void on_problem(void*, const char* file, int line, const char* text) {
   Text<512> where;
-  where.format("{}:{}", file, line);
-  report_setting(where.view(), "", text);
+  where.append(file);
+  if (line > 0) where.format(":{}", line);
+  report_file_problem(where.view(), text);
 }
 
 // The reader lies beside us: same directory, so that the build tree and an installation both work.
@@ -92,7 +93,7 @@ ConfigReadFn open_reader() {
   void* object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (object != nullptr) reader = reinterpret_cast<ConfigReadFn>(dlsym(object, kConfigReadName));
   if (reader == nullptr)
-    report_setting(path, "", "libforkmend-config.so beside libforkmend.so: files are ignored");
+    report_file_problem(path, "must lie beside libforkmend.so to read configuration files");
   return reader;
 }
 
@@ -106,7 +107,7 @@ void read_file(const char* path) {
 void read_directory(const char* path) {
   DIR* directory = opendir(path);
   if (directory == nullptr) {
-    report_setting("FORKMEND_PROFILES", path, "a readable directory");
+    report_file_problem(path, "is no readable directory; FORKMEND_PROFILES names it");
     return;
   }
   while (const dirent* entry = readdir(directory)) {
