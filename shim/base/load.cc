@@ -1,5 +1,6 @@
 #include "shim/base/load.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,9 +106,8 @@ void load() {
   static std::atomic<bool> begun{false};
   if (begun.exchange(true)) return;
   const int error = errno;
-  resolve_real_functions();
-  forkmend_real_vfork = real_functions.vfork;
-  forkmend_real_syscall = real_functions.syscall;
+  forkmend_real_vfork = reinterpret_cast<pid_t (*)()>(dlsym(RTLD_NEXT, "vfork"));
+  forkmend_real_syscall = reinterpret_cast<SyscallFn>(dlsym(RTLD_NEXT, "syscall"));
   const bool active = decide(environ);
   if (active) {
     threads::adopt_main_thread();

@@ -15,13 +15,9 @@ Allocator first;      // before the interpreter started
 Allocator debugging;  // in use now, where that is another one
 void* entry;          // the hook's memory
 
-void* note_entry(void* context, std::size_t size) {
-  return entry = first.malloc(context, size);
-}
+void* note_entry(void* context, std::size_t size) { return entry = first.malloc(context, size); }
 
-void* forward_malloc(void* context, std::size_t size) {
-  return debugging.malloc(context, size);
-}
+void* forward_malloc(void* context, std::size_t size) { return debugging.malloc(context, size); }
 void* forward_calloc(void* context, std::size_t count, std::size_t size) {
   return debugging.calloc(context, count, size);
 }
@@ -39,9 +35,7 @@ void free_or_return(void* context, void* memory) {
 
 }  // namespace
 
-bool available() {
-  return &PySys_AddAuditHook != nullptr;
-}
+bool available() { return &PySys_AddAuditHook != nullptr; }
 
 bool add(Hook hook) {
   api.PyMem_GetAllocator(kRawDomain, &first);

@@ -60,16 +60,19 @@ void install() {
   hooked.store(true, std::memory_order_release);
 }
 
-bool present() {
-  return installed.load(std::memory_order_acquire);
-}
+bool present() { return installed.load(std::memory_order_acquire); }
 
-bool must_go_on(const void* caller) {
+bool is_inside(const void* caller) {
   if (!hooked.load(std::memory_order_relaxed) || !api.Py_IsInitialized()) return false;
-  const modules::Module* module = modules::find(caller);
-  return (module != nullptr &&
-          module == modules::find(reinterpret_cast<const void*>(api.PyEval_SaveThread))) ||
-         api.PyGILState_Check();
+  static std::atomic<const modules::Module*> interpreter{nullptr};
+  const modules::Module* module = interpreter.load(std::memory_order_relaxed);
+  if (module == nullptr) {
+    module = modules::find(reinterpret_cast<const void*>(api.PyEval_SaveThread));
+    interpreter.store(module, std::memory_order_relaxed);
+  }
+  const auto address = reinterpret_cast<std::uintptr_t>(caller);
+  if (module != nullptr && address >= module->lo && address < module->hi) return true;
+  return api.PyGILState_Check();
 }
 
 unsigned long reserved_signals() {
@@ -80,12 +83,8 @@ unsigned long reserved_signals() {
   return result;
 }
 
-int write_stack(Json& json, std::uint64_t& hash) {
-  return stack::write(json, hash);
-}
+int write_stack(Json& json, std::uint64_t& hash) { return stack::write(json, hash); }
 
-std::string_view innermost_user_frame() {
-  return stack::innermost_user_frame();
-}
+std::string_view innermost_user_frame() { return stack::innermost_user_frame(); }
 
 }  // namespace forkmend::python

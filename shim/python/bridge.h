@@ -23,12 +23,12 @@ unsigned long reserved_signals();
 // True if an interpreter runs in this process and the bridge is in it.
 bool present();
 
-// True if the calling thread must not be stopped at the entry of a lock: it holds the GIL, or the
-// call comes from the interpreter, which is where the GIL is handed on (PyEval_SaveThread takes a
-// mutex while the GIL still counts as this thread's). The forking thread closes the gate before it
-// takes the GIL again. A wait is another matter: the interpreter waits without the GIL.
-// Async-signal-safe.
-bool must_go_on(const void* caller);
+// True if the calling thread is inside the interpreter: it holds the GIL, or the call comes from
+// the interpreter's own code, which is where the GIL is handed on (PyEval_SaveThread takes a mutex
+// while the GIL is already nobody's by PyGILState_Check). Stopped there it would keep the GIL from
+// the forking thread, which closes the gate first and takes the GIL again after. True for every
+// thread while a subinterpreter exists. Async-signal-safe; a few loads.
+bool is_inside(const void* caller);
 
 // Writes the calling thread's Python frames, innermost first, as an array of {file, line,
 // function}. Runs faulthandler's handler in this thread; an empty array without an interpreter,

@@ -13,9 +13,7 @@ namespace forkmend::python::hooks {
 namespace {
 
 // CPython looks at nothing but null, which would be an error.
-PyObject* none() {
-  return api.Py_BuildValue("");
-}
+PyObject* none() { return api.Py_BuildValue(""); }
 
 // Nothing is lost by the fork, and nothing was before.
 bool nothing_to_lose() {

@@ -26,9 +26,7 @@ bool default_int_handler_is_set() {
 
 }  // namespace
 
-int reserved_signal() {
-  return kLastSignal - kBelowLast;
-}
+int reserved_signal() { return kLastSignal - kBelowLast; }
 
 bool read(int signal, Action& action) {
   return sys::call(SYS_rt_sigaction, signal, 0, sys::arg(&action), sizeof action.mask) == 0;

@@ -22,14 +22,10 @@ struct Action {
   void (*restorer)();
 #endif
   unsigned long mask;
-  bool has_function() const {
-    return handler != SIG_DFL && handler != SIG_IGN;
-  }
+  bool has_function() const { return handler != SIG_DFL && handler != SIG_IGN; }
 };
 bool read(int signal, Action& action);
-inline constexpr unsigned long bit(int signal) {
-  return 1ul << (signal - 1);
-}
+inline constexpr unsigned long bit(int signal) { return 1ul << (signal - 1); }
 
 // In the parent, with the GIL: marks CPython's SIGINT handler if it only raises KeyboardInterrupt.
 void note_interrupt_handler();

@@ -193,8 +193,6 @@ int write(Json& json, std::uint64_t& hash) {
   return count;
 }
 
-std::string_view innermost_user_frame() {
-  return user_frame.view();
-}
+std::string_view innermost_user_frame() { return user_frame.view(); }
 
 }  // namespace forkmend::python::stack

@@ -1,6 +1,7 @@
 #include "shim/threads/first.h"
 
 #include "shim/base/armed.h"
+#include "shim/base/real.h"
 #include "shim/forking/protocol.h"
 #include "shim/locks/layout.h"
 #include "shim/reporting/modules.h"
@@ -13,6 +14,7 @@ std::atomic<bool> first_done{false};
 void prepare_for_threads() {
   static std::atomic<bool> begun{false};
   if (begun.exchange(true)) return;
+  resolve_real_functions();
   layout::probe();
   modules::refresh();
   storm::map_counters();
