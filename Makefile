@@ -33,7 +33,7 @@ SHIM_FLAGS := $(COMMON) -fPIC -fvisibility=hidden -fno-exceptions -fno-rtti -fno
               -fasynchronous-unwind-tables -fno-stack-protector -DFMT_HEADER_ONLY \
               -DFMT_EXCEPTIONS=0 '-DFMT_THROW(x)=__builtin_trap()' -DFMT_STATIC_THOUSANDS_SEPARATOR=\',\' -Wno-nonnull-compare
 SHIM_LINK := -shared -nodefaultlibs -Wl,--version-script=shim/exports.map \
-             -Wl,-soname,libforkmend.so -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -Wl,--hash-style=gnu \
+             -Wl,-soname,libforkmend.so -Wl,-z,now -Wl,-z,relro -Wl,-z,noseparate-code -Wl,-z,defs -Wl,--hash-style=gnu \
              -Wl,--exclude-libs,ALL -Wl,--gc-sections -Wl,-O1 -Wl,--as-needed
 
 .PHONY: all

@@ -7,10 +7,10 @@
 namespace forkmend {
 
 ArmedPage armed_page;
-std::atomic<bool> wipes_on_fork{false};
+FORKMEND_SAME_PAGE std::atomic<bool> wipes_on_fork{false};
 
 namespace {
-FORKMEND_CHILD_WRITTEN std::atomic<std::uint32_t> reasons{
+FORKMEND_SAME_PAGE std::atomic<std::uint32_t> reasons{
     static_cast<std::uint32_t>(Busy::unresolved)};
 
 void publish() {

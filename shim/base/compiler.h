@@ -6,9 +6,9 @@
 // On declarations of variables that hot paths read: one instruction instead of a load through the
 // GOT.
 #define FORKMEND_HIDDEN __attribute__((visibility("hidden")))
-// Variables that child entry writes: together on one page, so that a child copies one page for
-// them.
-#define FORKMEND_CHILD_WRITTEN __attribute__((section(".data.child")))
+// Variables that every process reads, or that child entry writes: together on one page, so that a
+// fork copies one page for them.
+#define FORKMEND_SAME_PAGE __attribute__((section(".data.child")))
 #define FORKMEND_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FORKMEND_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define FORKMEND_NOINLINE __attribute__((noinline))

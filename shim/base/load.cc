@@ -20,9 +20,9 @@
 
 // What interpose/vfork.S and interpose/syscall.S jump through.
 extern "C" {
-__attribute__((visibility("hidden"))) pid_t (*forkmend_real_vfork)();
-__attribute__((visibility("hidden"))) int forkmend_vforks;
-__attribute__((visibility("hidden"))) forkmend::SyscallFn forkmend_real_syscall;
+FORKMEND_SAME_PAGE __attribute__((visibility("hidden"))) pid_t (*forkmend_real_vfork)();
+FORKMEND_SAME_PAGE __attribute__((visibility("hidden"))) int forkmend_vforks;
+FORKMEND_SAME_PAGE __attribute__((visibility("hidden"))) forkmend::SyscallFn forkmend_real_syscall;
 
 // Present in a process that a sanitizer watches. Weak references, not dlsym: one that fails in a
 // constructor would allocate.
@@ -34,7 +34,7 @@ void __hwasan_init() __attribute__((weak));
 
 namespace forkmend {
 
-std::atomic<Activity> activity{Activity::not_loaded};
+FORKMEND_SAME_PAGE std::atomic<Activity> activity{Activity::not_loaded};
 
 namespace {
 
@@ -103,7 +103,7 @@ __attribute__((constructor)) void constructor() { load(); }
 }  // namespace
 
 void load() {
-  static std::atomic<bool> begun{false};
+  FORKMEND_SAME_PAGE static std::atomic<bool> begun{false};
   if (begun.exchange(true)) return;
   const int error = errno;
   forkmend_real_vfork = reinterpret_cast<pid_t (*)()>(dlsym(RTLD_NEXT, "vfork"));

@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include <atomic>
+
 namespace forkmend {
 namespace {
 
@@ -48,6 +50,8 @@ constinit Real real_functions = {FORKMEND_REAL_FUNCTIONS(FORKMEND_STUB)};
 #undef FORKMEND_STUB
 
 void resolve_real_functions() {
+  FORKMEND_SAME_PAGE static std::atomic<bool> done{false};
+  if (done.load(std::memory_order_relaxed) || done.exchange(true)) return;
 #define FORKMEND_RESOLVE(name, result, parameters, version) name##_symbol::resolve();
   FORKMEND_REAL_FUNCTIONS(FORKMEND_RESOLVE)
 #undef FORKMEND_RESOLVE

@@ -104,9 +104,9 @@ struct Real {
 // on to it: sixty look-ups at load would cost every `true` of a shell script 15 µs.
 extern FORKMEND_HIDDEN Real real_functions;
 
-// Looks all of them up: before the first thread, so that no child and no signal handler of a
-// program with threads has to. Idempotent; safe from several threads at once: they store the same
-// values.
+// Looks all of them up: before the first fork (or each child would do it anew) and the first thread
+// (its signal handlers must not have to). Idempotent; safe from several threads at once: they store
+// the same values.
 void resolve_real_functions();
 
 FORKMEND_INLINE const Real& real() { return real_functions; }

@@ -8,8 +8,8 @@
 namespace forkmend::exiting {
 namespace {
 
-std::atomic<bool> begun{false};
-MainFn program_main;
+FORKMEND_SAME_PAGE std::atomic<bool> begun{false};
+FORKMEND_SAME_PAGE MainFn program_main;
 
 }  // namespace
 

@@ -7,8 +7,8 @@
 namespace forkmend::gate {
 namespace {
 
-FORKMEND_CHILD_WRITTEN std::atomic<std::uint32_t> closed{0};  // forks under way
-FORKMEND_CHILD_WRITTEN std::atomic<Nanoseconds> until{0};
+FORKMEND_SAME_PAGE std::atomic<std::uint32_t> closed{0};  // forks under way
+FORKMEND_SAME_PAGE std::atomic<Nanoseconds> until{0};
 
 }  // namespace
 

@@ -20,9 +20,9 @@
 namespace forkmend::forking {
 namespace {
 
-FORKMEND_CHILD_WRITTEN Origin
+FORKMEND_SAME_PAGE Origin
     pending;  // written in the parent; the child's copy of it is its origin
-FORKMEND_CHILD_WRITTEN int
+FORKMEND_SAME_PAGE int
     process_id;  // whose memory this is: tells the child from the parent in a shared handler
 
 FORKMEND_TLS bool announced;  // this thread's fork came through the interposed call

@@ -29,8 +29,8 @@ struct Table {
   Adopted adopted[kMostAdopted];
 };
 Lazy<Table> table;
-FORKMEND_CHILD_WRITTEN int used;
-FORKMEND_CHILD_WRITTEN Spinlock lock;
+FORKMEND_SAME_PAGE int used;
+FORKMEND_SAME_PAGE Spinlock lock;
 
 std::size_t size_of(forkmend_lock_kind kind) {
   switch (kind) {

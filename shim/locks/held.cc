@@ -16,8 +16,8 @@ struct Collected {
 };
 
 Collected collected[kMostCollected];
-FORKMEND_CHILD_WRITTEN int collected_count;
-FORKMEND_CHILD_WRITTEN int opened;
+FORKMEND_SAME_PAGE int collected_count;
+FORKMEND_SAME_PAGE int opened;
 
 }  // namespace
 

@@ -10,13 +10,13 @@
 
 namespace forkmend::runtimes {
 
-FORKMEND_CHILD_WRITTEN std::atomic<int> registered_threads{0};
+FORKMEND_SAME_PAGE std::atomic<int> registered_threads{0};
 
 namespace {
 
 constinit Runtime table[kMaxRuntimes]{};
-std::atomic<int> used{0};
-FORKMEND_CHILD_WRITTEN Spinlock lock;
+FORKMEND_SAME_PAGE std::atomic<int> used{0};
+FORKMEND_SAME_PAGE Spinlock lock;
 // The runtime of each module, once it created a thread. Index: modules::index_of.
 std::atomic<Runtime*> by_module[modules::kMaxModules];
 

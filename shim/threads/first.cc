@@ -9,7 +9,7 @@
 
 namespace forkmend::threads {
 
-std::atomic<bool> first_done{false};
+FORKMEND_SAME_PAGE std::atomic<bool> first_done{false};
 
 void prepare_for_threads() {
   static std::atomic<bool> begun{false};

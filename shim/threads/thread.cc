@@ -11,9 +11,9 @@
 namespace forkmend::threads {
 
 FORKMEND_TLS Thread* current_thread;
-FORKMEND_CHILD_WRITTEN std::atomic<std::uint32_t> generation{0};
-FORKMEND_CHILD_WRITTEN std::atomic<int> live{0};
-FORKMEND_CHILD_WRITTEN std::atomic<int> lost{0};
+FORKMEND_SAME_PAGE std::atomic<std::uint32_t> generation{0};
+FORKMEND_SAME_PAGE std::atomic<int> live{0};
+FORKMEND_SAME_PAGE std::atomic<int> lost{0};
 
 namespace {
 
@@ -26,12 +26,12 @@ struct Chunk {
   Thread threads[kChunkThreads];
 };
 
-FORKMEND_CHILD_WRITTEN constinit Thread main_record{};
+FORKMEND_SAME_PAGE constinit Thread main_record{};
 std::atomic<Chunk*> chunks[kMaxChunks];
 std::atomic<int> used{1};  // place 0 is the main thread's
 std::atomic<std::uint32_t> next_serial{1};
-FORKMEND_CHILD_WRITTEN Spinlock lock;
-FORKMEND_CHILD_WRITTEN Thread* free_list;
+FORKMEND_SAME_PAGE Spinlock lock;
+FORKMEND_SAME_PAGE Thread* free_list;
 
 Thread* fresh() {
   const int place = used.load(std::memory_order_relaxed);

@@ -23,10 +23,10 @@ struct Table {
   Entry entry[kTableSize];
 };
 Lazy<Table> lazy_table;
-FORKMEND_CHILD_WRITTEN std::atomic<bool> built{false};
-FORKMEND_CHILD_WRITTEN Spinlock build_lock;
+FORKMEND_SAME_PAGE std::atomic<bool> built{false};
+FORKMEND_SAME_PAGE Spinlock build_lock;
 Evidence evidence;
-FORKMEND_CHILD_WRITTEN std::atomic<bool> has_evidence{false};
+FORKMEND_SAME_PAGE std::atomic<bool> has_evidence{false};
 
 std::size_t hash(const void* object) {
   // Multiplicative hashing (Knuth, TAOCP 3, 6.4) with the 64-bit golden ratio.
