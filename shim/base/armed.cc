@@ -10,8 +10,7 @@ ArmedPage armed_page;
 FORKMEND_SAME_PAGE std::atomic<bool> wipes_on_fork{false};
 
 namespace {
-FORKMEND_SAME_PAGE std::atomic<std::uint32_t> reasons{
-    static_cast<std::uint32_t>(Busy::unresolved)};
+FORKMEND_SAME_PAGE std::atomic<std::uint32_t> reasons{static_cast<std::uint32_t>(Busy::unresolved)};
 
 void publish() {
   // Two threads may change different reasons at once: the last store must say what holds now.

@@ -1,7 +1,7 @@
 // Time in nanoseconds as plain integers.
 // Promises: async-signal-safe, and the kernel's time: a raw system call, since clock_gettime may be
-// interposed, and libfaketime's takes a mutex, which would come back to us. About 0.1 us; not on hot
-// paths.
+// interposed, and libfaketime's takes a mutex, which would come back to us. About 0.1 us; not on
+// hot paths.
 #pragma once
 
 #include <time.h>

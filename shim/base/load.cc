@@ -12,6 +12,7 @@
 #include "shim/base/real.h"
 #include "shim/base/settings.h"
 #include "shim/base/text.h"
+#include "shim/forking/protocol.h"
 #include "shim/python/bridge.h"
 #include "shim/reporting/event.h"
 #include "shim/reporting/process.h"
@@ -111,6 +112,7 @@ void load() {
   const bool active = decide(environ);
   if (active) {
     threads::adopt_main_thread();
+    forking::catch_up();
     if (!settings.inherit) remove_from_preload(environ);
   }
   activity.store(active ? Activity::active : Activity::inert, std::memory_order_release);

@@ -20,10 +20,10 @@
 namespace forkmend::forking {
 namespace {
 
-FORKMEND_SAME_PAGE Origin
-    pending;  // written in the parent; the child's copy of it is its origin
-FORKMEND_SAME_PAGE int
-    process_id;  // whose memory this is: tells the child from the parent in a shared handler
+// Written in the parent; the child's copy of it is its origin.
+FORKMEND_SAME_PAGE Origin pending;
+// Whose books these are: tells the child from the parent in a shared handler.
+FORKMEND_SAME_PAGE int process_id;
 
 FORKMEND_TLS bool announced;  // this thread's fork came through the interposed call
 
@@ -55,21 +55,25 @@ class Protocol {
     threads::ask_kernel();  // what threads without a wait record are doing
   }
 
+  // For a child without lost threads, whose entry was put off.
+  static ChildEntry late_entry() { return ChildEntry(); }
+
   static void parent() {
     safepoint::release();  // first of all: threads stand at the gate
   }
 
   static void child() {
     const ChildEntry entry;
-    const int pid = sys::getpid();
-    process_id = pid;
     gate::after_fork_child(entry);  // this thread may have closed it
     safepoint::after_fork_child(entry);
-    if (!has_threads() && !has_lost_threads()) {  // nothing is lost: the books go on as they are
+    if (!has_threads() && !has_lost_threads()) {
+      // Nothing is lost. The books are brought up to date when they are needed (catch_up): most
+      // such children exec or exit, and a store would cost each a page fault.
       if (child_unannounced()) restore_armed_page(entry);
-      threads::after_fork_child(entry, pid);
       return;
     }
+    const int pid = sys::getpid();
+    process_id = pid;
     restore_armed_page(entry);       // interposers look at it first
     locks::after_fork_child(entry);  // while records still say who was the owner
     threads::after_fork_child(entry, pid);
@@ -101,19 +105,29 @@ void on_child() {
 
 }  // namespace
 
-void before(const void* caller) {
+void catch_up() {
   const int pid = sys::getpid();
-  if (process_id != pid) process_id = pid;  // a store would cost the parent a page fault each fork
-  announced = true;
+  if (process_id == pid) return;
+  const bool first = process_id == 0;
+  process_id = pid;
+  if (first) return;
+  const ChildEntry entry = Protocol::late_entry();
+  threads::after_fork_child(entry, pid);
+}
+
+void before(const void* caller) {
+  catch_up();
+  // Only where there are handlers to tell: a store costs the parent a page fault each fork.
+  if (has_threads()) announced = true;
   Protocol::before(caller);
 }
 void after_parent() {
-  announced = false;
+  if (announced) announced = false;
   Protocol::parent();
 }
 void after_child() {
-  announced = false;
-  if (process_id != sys::getpid()) Protocol::child();
+  if (announced) announced = false;
+  on_child();
 }
 void after_daemon() {
   after_child();
@@ -128,10 +142,7 @@ void notice_child() {
   Protocol::child();
 }
 
-void install_handlers() {
-  process_id = sys::getpid();
-  pthread_atfork(on_prepare, on_parent, on_child);
-}
+void install_handlers() { pthread_atfork(on_prepare, on_parent, on_child); }
 
 const Origin& origin() { return pending; }
 Origin& next_origin() { return pending; }

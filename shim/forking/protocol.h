@@ -21,6 +21,10 @@ void after_daemon();
 // For _Fork, which may be called in a signal handler: nothing before, and no waiting.
 void after_child_bare();
 
+// Brings the books of a child up to date where its entry put that off: it lost no thread, and now
+// forks or creates a thread itself. Idempotent; one system call.
+void catch_up();
+
 // A child that nobody announced called an interposed function.
 void notice_child();
 

@@ -13,8 +13,8 @@ namespace {
 
 template <class Fork>
 pid_t forked(const void* caller, Fork&& call) {
-  if (!is_active()) return call();
   resolve_real_functions();
+  if (!is_active()) return call();
   forking::before(caller);
   const pid_t pid = call();
   if (pid == 0) {

@@ -6,6 +6,7 @@
 #include "shim/base/load.h"
 #include "shim/base/settings.h"
 #include "shim/base/syscall.h"
+#include "shim/forking/protocol.h"
 #include "shim/locks/adopted.h"
 #include "shim/reporting/event.h"
 #include "shim/runtimes/runtime.h"
@@ -22,6 +23,7 @@ forkmend_runtime* add(const char* name, const forkmend_callbacks* callbacks, voi
                       const void* caller) {
   if (!is_active()) return nullptr;
   threads::before_first();
+  forking::catch_up();
   Runtime* r = runtimes::add(name, caller);
   if (r == nullptr) return nullptr;
   if (callbacks != nullptr) {

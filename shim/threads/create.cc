@@ -88,6 +88,7 @@ namespace {
 
 Thread* prepare(const void* caller, const void* symbol) {
   before_first();
+  if (live.load(std::memory_order_relaxed) <= 1) forking::catch_up();
   if (runtimes::registered_threads.load(std::memory_order_relaxed) > 0) reap();
   Thread* t = allocate();
   if (t == nullptr) return nullptr;
