@@ -1,7 +1,109 @@
-# Tests: unit (doctest), programs (victims), preload (the shim under real load).
-.PHONY: test soak
+# Tests: unit (doctest), programs (victims), preload (the shim under real load). See tests/README.md.
+.PHONY: test soak tests unit-tests
 
-test: ## unit tests, victims and tests under real load (about 15 minutes)
+T := $(B)/tests
+U := $(B)/unit
+
+test: ## unit tests, victims and tests under real load (about 10 minutes)
 	scripts/setup test
-	$(MAKE) all
-	@echo "0 passed, 0 failed"
+	$(MAKE) all tests
+	tests/run
+
+soak: ## what is too long for CI: 100,000 forks, 1,000 forks of each version, waits of 30 s
+	scripts/setup test
+	$(MAKE) all tests
+	tests/run --soak
+
+tests: victims unit-tests
+
+# --- victims: one file a program ----------------------------------------------------------------------
+VICTIM_LIBRARIES := constructor_fork constructor_first
+# Built in ways of their own, below.
+VICTIM_SPECIAL := $(VICTIM_LIBRARIES) fork_in_constructor loaded_after
+VICTIM_SOURCES := $(wildcard tests/programs/*.cc)
+VICTIMS := $(filter-out $(VICTIM_SPECIAL),$(VICTIM_SOURCES:tests/programs/%.cc=%))
+VICTIM_FLAGS := -std=c++20 -O2 -g $(WARNINGS) -pthread -I. -Iinclude
+
+.PHONY: victims
+victims: $(VICTIMS:%=$(T)/%) $(VICTIM_LIBRARIES:%=$(T)/lib%.so) $(T)/fork_in_constructor \
+         $(T)/loaded_after $(T)/sanitized-asan $(T)/sanitized-tsan $(T)/setuid header-programs
+
+$(T)/%: tests/programs/%.cc
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP $< -o $@ -lutil
+
+$(T)/lib%.so: tests/programs/%.cc
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -shared -fPIC $< -o $@
+
+$(T)/fork_in_constructor: tests/programs/fork_in_constructor.cc $(T)/libconstructor_fork.so
+	$(Q)$(CXX) $(VICTIM_FLAGS) $^ -o $@ -Wl,-rpath,'$$ORIGIN'
+
+$(T)/loaded_after: tests/programs/loaded_after.cc $(T)/libconstructor_first.so
+	$(Q)$(CXX) $(VICTIM_FLAGS) $^ -o $@ -Wl,-rpath,'$$ORIGIN'
+
+# Beside a sanitizer the shim does nothing and says so.
+$(T)/sanitized-asan: tests/programs/inert.cc tests/programs/victim.h
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(VICTIM_FLAGS) -fsanitize=address $< -o $@
+	@ln -sf $$($(CXX) -print-file-name=libasan.so) $(T)/libasan.so
+$(T)/sanitized-tsan: tests/programs/inert.cc tests/programs/victim.h
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(VICTIM_FLAGS) -fsanitize=thread $< -o $@
+# Linked against the shim: of a set-user-id program ld.so ignores LD_PRELOAD, so that only this way
+# the shim finds itself in one. The test sets the bit, on a copy.
+$(T)/setuid: tests/programs/inert.cc $(B)/libforkmend.so
+	$(Q)$(CXX) $(VICTIM_FLAGS) $< -o $@ -Wl,--no-as-needed $(B)/libforkmend.so -Wl,-rpath,$(CURDIR)/$(B)
+
+# forkmend.h in every dialect that it promises, with every warning, linked in every way.
+HEADER_FLAGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -pthread -Iinclude -O2
+.PHONY: header-programs
+header-programs: $(T)/header-c99 $(T)/header-c11 $(T)/header-c99-static $(T)/header-c99-nopie \
+                 $(T)/header-cc17 $(T)/header-cc20 $(T)/header-cc17-static
+$(T)/header-c99: tests/programs/header.c include/forkmend/forkmend.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c99 $(HEADER_FLAGS) -Wstrict-prototypes $< -o $@
+$(T)/header-c11: tests/programs/header.c include/forkmend/forkmend.h
+	$(Q)$(CC) -std=c11 $(HEADER_FLAGS) -Wstrict-prototypes $< -o $@
+$(T)/header-c99-static: tests/programs/header.c include/forkmend/forkmend.h
+	$(Q)$(CC) -std=c99 $(HEADER_FLAGS) -static $< -o $@
+$(T)/header-c99-nopie: tests/programs/header.c include/forkmend/forkmend.h
+	$(Q)$(CC) -std=c99 $(HEADER_FLAGS) -fno-pie -no-pie $< -o $@
+$(T)/header-cc17: tests/programs/header.cpp $(wildcard include/forkmend/*)
+	$(Q)$(CXX) -std=c++17 $(HEADER_FLAGS) $< -o $@
+$(T)/header-cc20: tests/programs/header.cpp $(wildcard include/forkmend/*)
+	$(Q)$(CXX) -std=c++20 $(HEADER_FLAGS) $< -o $@
+$(T)/header-cc17-static: tests/programs/header.cpp $(wildcard include/forkmend/*)
+	$(Q)$(CXX) -std=c++17 $(HEADER_FLAGS) -static $< -o $@
+
+# --- unit tests: the engine inside one program, three times -------------------------------------------
+# Left out: what exports or decides for a process (interpose, load, doctor), the bridge into CPython
+# (tests/unit/engine.cc stands in for them), and freestanding.cc, since libstdc++ is linked here.
+UNIT_ENGINE := $(filter-out shim/interpose/% shim/python/% shim/base/load.cc shim/base/doctor.cc \
+                 shim/base/freestanding.cc,$(SHIM_SOURCES))
+UNIT_OF_COMMAND := $(wildcard tests/unit/command_*_test.cc tests/unit/profile_file_test.cc)
+UNIT_OF_ENGINE := $(filter-out $(UNIT_OF_COMMAND),$(wildcard tests/unit/*.cc))
+UNIT_FLAGS := -std=c++20 -O0 -g $(WARNINGS) -pthread -I. -Iinclude -I$(B)/gen \
+              -DFORKMEND_VERSION='"$(VERSION)"' -DFORKMEND_LIBDIR='"$(LIBDIR)"' -DFMT_HEADER_ONLY \
+              -Wno-nonnull-compare
+UNIT_FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+UNIT_FLAGS_tsan := -fsanitize=thread -Wno-tsan
+
+unit-tests: $(U)/plain/run $(U)/asan/run $(U)/tsan/run
+
+define unit_flavour
+$(U)/$(1)/%.o: %.cc $(B)/gen/builtin_profiles.inc
+	@mkdir -p $$(@D)
+	$$(Q)$$(CXX) $$(UNIT_FLAGS) $$(UNIT_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+endef
+$(foreach flavour,plain asan tsan,$(eval $(call unit_flavour,$(flavour))))
+
+# Plain: the very objects that the shared object and the command are made of.
+$(U)/plain/run: $(UNIT_OF_ENGINE:%.cc=$(U)/plain/%.o) $(UNIT_OF_COMMAND:%.cc=$(U)/plain/%.o) \
+                $(UNIT_ENGINE:%.cc=$(B)/so/%.o) $(filter-out %/main.o,$(COMMAND_OBJECTS))
+	$(Q)$(CXX) -pthread $^ -o $@ $(COMMAND_LIBS)
+# Under sanitizers: the engine, compiled for the purpose.
+$(U)/asan/run $(U)/tsan/run: $(U)/%/run:
+	$(Q)$(CXX) $(UNIT_FLAGS_$*) -pthread $^ -o $@
+$(U)/asan/run: $(UNIT_OF_ENGINE:%.cc=$(U)/asan/%.o) $(UNIT_ENGINE:%.cc=$(U)/asan/%.o)
+$(U)/tsan/run: $(UNIT_OF_ENGINE:%.cc=$(U)/tsan/%.o) $(UNIT_ENGINE:%.cc=$(U)/tsan/%.o)

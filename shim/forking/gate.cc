@@ -2,6 +2,7 @@
 
 #include "shim/base/syscall.h"
 #include "shim/locks/held.h"
+#include "shim/python/bridge.h"
 #include "shim/reporting/modules.h"
 
 namespace forkmend::gate {
@@ -30,7 +31,8 @@ bool is_open() { return FORKMEND_LIKELY(closed.load() == 0) || now() >= until.lo
 bool may_stop(Thread& t, const void* caller) {
   if (t.held.count > 0 && closed.load(std::memory_order_relaxed) != 0) locks::drop_stale(t);
   return t.held.count == 0 && t.held.overflow == 0 &&
-         t.invisible.load(std::memory_order_relaxed) == 0 && !modules::is_ungated(caller);
+         t.invisible.load(std::memory_order_relaxed) == 0 && !modules::is_in_allocator(caller) &&
+         !python::is_inside(caller);
 }
 
 void wait_parked(Thread& t) {

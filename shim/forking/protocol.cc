@@ -20,8 +20,8 @@
 namespace forkmend::forking {
 namespace {
 
-// Written in the parent; the child's copy of it is its origin.
-FORKMEND_SAME_PAGE Origin pending;
+FORKMEND_SAME_PAGE Origin own;      // of this process
+FORKMEND_SAME_PAGE Origin pending;  // of the next child
 // Whose books these are: tells the child from the parent in a shared handler.
 FORKMEND_SAME_PAGE int process_id;
 
@@ -43,8 +43,14 @@ void note_origin(const void* caller) {
 // The only maker of ChildEntry. The order of the three lists below is the protocol.
 class Protocol {
  public:
+  // In CPython its hook comes first, with the GIL released: then before() finds this done.
+  static void come_to_rest() {
+    reviving::call_before_fork();  // runtimes' own preparation, while everything still runs
+    modules::refresh();
+    safepoint::reach();
+  }
+
   static void before(const void* caller) {
-    // Runtimes' own preparation, while everything still runs. CPython's hook has done it already.
     if (!safepoint::held_by_this_thread()) reviving::call_before_fork();
     if (has_threads() || has_lost_threads()) note_origin(caller);
     if (!has_threads()) return;
@@ -74,6 +80,8 @@ class Protocol {
     }
     const int pid = sys::getpid();
     process_id = pid;
+    own = pending;
+    pending.python_file[0] = '\0';
     restore_armed_page(entry);       // interposers look at it first
     locks::after_fork_child(entry);  // while records still say who was the owner
     threads::after_fork_child(entry, pid);
@@ -121,6 +129,8 @@ void before(const void* caller) {
   if (has_threads()) announced = true;
   Protocol::before(caller);
 }
+void come_to_rest() { Protocol::come_to_rest(); }
+
 void after_parent() {
   if (announced) announced = false;
   Protocol::parent();
@@ -144,7 +154,7 @@ void notice_child() {
 
 void install_handlers() { pthread_atfork(on_prepare, on_parent, on_child); }
 
-const Origin& origin() { return pending; }
+const Origin& origin() { return own; }
 Origin& next_origin() { return pending; }
 
 }  // namespace forkmend::forking

@@ -15,6 +15,10 @@ void before(const void* caller);
 void after_parent();
 void after_child();
 
+// The waiting part of before() alone: for an interpreter, which calls fork with its own lock held.
+// before() then waits no more.
+void come_to_rest();
+
 // After daemon(): the child's step was its handler's; the parent is here only after a failure.
 void after_daemon();
 

@@ -31,7 +31,7 @@ PyObject* before(PyObject*, PyObject*) {
   if (runtimes::registered_threads.load(std::memory_order_relaxed) > 0) {
     // A runtime's thread may need the GIL to come to rest.
     PyThreadState* self = api.PyEval_SaveThread();
-    safepoint::reach();
+    forking::come_to_rest();
     api.PyEval_RestoreThread(self);
   }
   // Last, so that another thread that forked meanwhile has not written over it.

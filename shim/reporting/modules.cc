@@ -28,25 +28,24 @@ FORKMEND_TLS bool refreshing_here;
 std::atomic<std::uint64_t> loads_seen{0};
 Spinlock refresh_lock;
 
-// Objects whose code is never gated; their ranges, so that a look costs a few comparisons.
-constexpr std::string_view kUngated[] = {"*jemalloc*", "*tcmalloc*", "*mimalloc*", "libpython*",
-                                         "python3*"};
-constexpr int kMostUngated = 8;
+// Allocators and their ranges, so that a look costs a few comparisons.
+constexpr std::string_view kAllocators[] = {"*jemalloc*", "*tcmalloc*", "*mimalloc*"};
+constexpr int kMostAllocators = 4;  // a process has one, or two by mistake
 
 struct Range {
   std::uintptr_t lo, size;
 };
-Range ungated[kMostUngated];
-std::atomic<int> ungated_count{0};
+Range allocators[kMostAllocators];
+std::atomic<int> allocator_count{0};
 
-void note_ungated(const Module& module) {
+void note_allocator(const Module& module) {
   const std::string_view name = base_name(module.path);
-  const int count = ungated_count.load(std::memory_order_relaxed);
-  if (count == kMostUngated) return;
-  for (const std::string_view pattern : kUngated) {
+  const int count = allocator_count.load(std::memory_order_relaxed);
+  if (count == kMostAllocators) return;
+  for (const std::string_view pattern : kAllocators) {
     if (!glob_match(pattern, name)) continue;
-    ungated[count] = {module.lo, module.hi - module.lo};
-    ungated_count.store(count + 1, std::memory_order_release);
+    allocators[count] = {module.lo, module.hi - module.lo};
+    allocator_count.store(count + 1, std::memory_order_release);
     return;
   }
 }
@@ -108,7 +107,7 @@ int add(dl_phdr_info* info, std::size_t, void*) {
   for (int i = 0; i < info->dlpi_phnum; i++) {
     if (info->dlpi_phdr[i].p_type == PT_NOTE) read_build_id(*info, info->dlpi_phdr[i], module);
   }
-  note_ungated(module);
+  note_allocator(module);
   used.store(index + 1, std::memory_order_release);
   return 0;
 }
@@ -160,10 +159,10 @@ const Module* find_or_refresh(const void* address) {
 // dl_iterate_phdr visits the executable first.
 const Module* of_executable() { return count() > 0 ? &at(0) : nullptr; }
 
-bool is_ungated(const void* address) {
+bool is_in_allocator(const void* address) {
   const auto at = reinterpret_cast<std::uintptr_t>(address);
-  for (int i = 0; i < ungated_count.load(std::memory_order_acquire); i++) {
-    if (at - ungated[i].lo < ungated[i].size) return true;
+  for (int i = 0; i < allocator_count.load(std::memory_order_acquire); i++) {
+    if (at - allocators[i].lo < allocators[i].size) return true;
   }
   return false;
 }

@@ -31,11 +31,10 @@ const Module* find(const void* address);
 // The module of `address`; where it is not known, the map is brought up to date first.
 const Module* find_or_refresh(const void* address);
 
-// True for code inside a memory allocator or the Python interpreter: a thread that waits or locks
-// there is never stopped and never counts as parked. A gated thread that held an arena's mutex made
-// the allocator's prepare handler wait for it (FACTS, "The gate beside other allocators"); one that
-// holds the GIL keeps the forking thread from taking it back. Async-signal-safe, a few comparisons.
-bool is_ungated(const void* address);
+// True for code inside a memory allocator: a thread that waits or locks there is never stopped and
+// never counts as parked, since the allocator's prepare handler may wait for it (FACTS, "The gate
+// beside other allocators"). Async-signal-safe, a few comparisons.
+bool is_in_allocator(const void* address);
 
 // Brings the map up to date if objects were loaded or unloaded since. Takes the loader's lock for a
 // moment: not on the child or signal path.

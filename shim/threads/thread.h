@@ -57,6 +57,20 @@ struct WatchState {
   bool spurious;  // the last slice was handed to the caller as a spurious wakeup
 };
 
+// A pointer that its thread sets (it adopts itself into a runtime) while a forking thread reads it.
+class RuntimePointer {
+ public:
+  RuntimePointer& operator=(Runtime* runtime) {
+    pointer_.store(runtime, std::memory_order_relaxed);
+    return *this;
+  }
+  operator Runtime*() const { return pointer_.load(std::memory_order_relaxed); }
+  Runtime* operator->() const { return *this; }
+
+ private:
+  std::atomic<Runtime*> pointer_{nullptr};
+};
+
 struct alignas(64) Thread {
   // Identity.
   std::uint32_t generation;
@@ -70,10 +84,10 @@ struct alignas(64) Thread {
   void* argument;
   const void* creator;       // return address of the call that created it
   const void* start_symbol;  // start routine, or the vtable of a std::thread's state
-  Runtime* runtime;
+  RuntimePointer runtime;
   // What it does now.
   std::atomic<ThreadState> state;
-  bool registered;                   // of a runtime whose policy has a gate
+  std::atomic<bool> registered;      // of a runtime whose policy has a gate
   std::atomic<bool> gated;           // parked at the gate, not of its own accord
   std::atomic<std::uint32_t> parks;  // how often it parked: unchanged means never left
   std::atomic<int> invisible;  // depth of locks that cannot be seen (loader, stdio, static init)

@@ -1,0 +1,82 @@
+"""Forks in every place and in every number: nothing crashes, hangs or leaks."""
+
+from harness.process import Failure
+from harness.registry import test
+
+
+def as_without(t, *arguments, **options):
+    """The program ends well without the shim, and with it."""
+    t.run(*arguments, shim=False, **options)
+    t.run(*arguments, **options)
+
+
+for mode in ("locks", "create", "bare"):
+    test("fork/in a signal handler/" + mode, mode)(lambda t, mode: as_without(t, "fork_in_handler", mode, "400"))
+
+
+@test("fork/in a constructor")
+def in_constructor(t):
+    as_without(t, "fork_in_constructor")
+
+
+@test("fork/child of a child, depth 20")
+def depth(t):
+    t.run("fork_depth", "20", within=40)
+
+
+@test("fork/depth 5 with the first one's orphan")
+def depth_orphan(t):
+    """The lock's owner was lost five generations ago; the report is the last process's."""
+    program = t.start("fork_depth", "5", "orphan")
+    event = t.lockup(program, "locks", "certain", 2.0)
+    t.same("the generation", event["process"]["generation"], 5)
+    t.same("the owner's generation", event["lost"][0]["generation"], 0)
+
+
+@test("fork/after the threads have ended")
+def after_join(t):
+    as_without(t, "fork_after_join")
+
+
+@test("fork/fails with EAGAIN")
+def eagain(t):
+    t.run("fork_eagain")
+
+
+@test("fork/exec, vfork, posix_spawn, system, popen")
+def execs(t):
+    as_without(t, "fork_exec")
+
+
+for kind in ("forkpty", "daemon"):
+    test("fork/" + kind, kind)(lambda t, kind: t.run("fork_kinds", kind))
+
+
+@test("fork/parent with 10,000 threads", deadline=120)
+def ten_thousand_threads(t):
+    """100 forks with and 10 without: the kernel alone needs 60 ms for each."""
+    without = t.run("many_threads", "10000", "10", shim=False, within=60).steps()["forked"][1]
+    with_shim = t.run("many_threads", "10000", "100", within=60).steps()["forked"][1]
+    t.note("%d us a fork and child, without the shim %d us" % (with_shim, without))
+
+
+def leaks(t, forks, *more):
+    program = t.run("fork_leaks", str(forks), *more, within=900)
+    t.note("resident %+d KiB" % program.steps()["resident-kib"][1])
+
+
+test("fork/no leak in 10,000 forks", 10_000, deadline=60)(leaks)
+test("fork/no leak in 3,000 forks with a pool", 3_000, "pool", deadline=60)(leaks)
+test("soak/no leak in 100,000 forks", 100_000, deadline=900, soak=True)(leaks)
+test("soak/no leak in 100,000 forks with a pool", 100_000, "pool", deadline=900, soak=True)(leaks)
+
+
+@test("soak/pool, 20,000 forks", deadline=900, soak=True)
+def many_pool_forks(t):
+    t.run("pool_forks", "forks=20000", "forkers=2", within=850)
+
+
+@test("soak/signal handler, 20,000 forks", deadline=900, soak=True)
+def many_handler_forks(t):
+    for mode in ("locks", "create", "bare"):
+        t.run("fork_in_handler", mode, "20000", within=300)

@@ -1,0 +1,30 @@
+"""Children that wait long and are well: no report, and each wait ends as it does without the shim.
+
+What they wait for comes after twice the threshold, which is lowered for the quick run; the soak has the 30 s and the
+settings that users have.
+"""
+
+from harness.registry import test
+
+MODES = ("sem-handler", "sem-alarm", "sigwait", "sigsuspend", "pipe", "accept", "epoll", "poll", "select", "shared-sem",
+         "shared-cond", "shared-robust", "wait-child", "cond", "mutex", "rwlock", "join", "futex", "barrier", "sem")
+INTERRUPTED = {"sem-restart": 30, "sem-eintr": 31, "futex-restart": 30, "futex-eintr": 31}
+QUICK = {"LATE_MS": 3000, "FORKMEND_THRESHOLD_MS": 1000, "FORKMEND_GRACE_MS": 200}
+SOAK = {"LATE_MS": 30_000}
+
+
+def waits_well(t, mode, settings, *more):
+    expected = INTERRUPTED.get(mode, 0)
+    programs = [t.start("healthy_waits", mode, *more, shim=shim, **settings) for shim in (False, True)]
+    without, with_shim = (program.wait(60) for program in programs)
+    t.same("the end without the shim", without, expected)
+    t.same("the end with it", with_shim, expected)
+    t.check(not programs[1].stderr_lines, "on stderr: %r" % programs[1].stderr_lines[:3])
+
+
+for mode in (*MODES, *INTERRUPTED):
+    test("healthy/" + mode, mode, QUICK, beside="healthy")(waits_well)
+for mode in ("sem-handler", "sigwait", "pipe", "cond", "epoll", "sem-restart"):
+    test("healthy/pool/" + mode, mode, QUICK, "pool", beside="healthy")(waits_well)
+for mode in (*MODES, *INTERRUPTED):
+    test("soak/healthy 30 s/" + mode, mode, SOAK, "pool", soak=True, beside="healthy-soak", deadline=100)(waits_well)

@@ -1,0 +1,43 @@
+"""The suite of real packages (scripts/repro), in small: it reproduces without the shim, and is clean with it.
+
+The counts of the issue (1,000 forks of each version) are the soak's.
+"""
+
+from harness import places
+from harness.process import Failure
+from harness.registry import test
+
+SUITE = places.ROOT / "scripts" / "repro"
+PYTHON = places.BUILD / "venv" / "bin" / "python"
+
+
+def suite(t, *arguments, within):
+    program = t.start(SUITE, *arguments, shim=False)
+    code = program.wait(within)
+    if code != 0:
+        raise Failure("scripts/repro %s ended with %d" % (" ".join(arguments), code))
+
+
+@test("repro/the suite's own tests")
+def own_tests(t):
+    program = t.start(PYTHON, "-m", "unittest", "discover", "-s", "repro_suite/tests", "-t", ".", shim=False,
+                      cwd=places.ROOT / "scripts")
+    t.same("exit code", program.wait(50), 0)
+
+
+@test("repro/statsig without", deadline=150)
+def without(t):
+    """A third of the forks locks up: that 30 forks show none has a chance of one in 100,000."""
+    suite(t, "statsig", "--python", "debian", "--without", "--count", "30", "--timeout", "2", within=140)
+
+
+@test("repro/statsig with", deadline=150)
+def with_shim(t):
+    suite(t, "statsig", "statsig-fake", "statsig-mp", "statsig-4", "--python", "debian", "--with", "--count", "60",
+          "--timeout", "5", within=140)
+
+
+@test("soak/repro, 1,000 forks of everything", deadline=4 * 3600, soak=True)
+def thousand(t):
+    suite(t, "--without", "--count", "100", "--timeout", "5", within=2 * 3600)
+    suite(t, "--with", "--count", "1000", "--timeout", "5", within=2 * 3600)
