@@ -1,7 +1,8 @@
 /* forkmend: make a thread runtime of your own survive fork.
  *
- * Promises: four calls. Each does nothing when libforkmend.so is not loaded, and the header needs no
- * library to link: it finds the shim at run time. C99 and later, C++ too; glibc.
+ * Promises: four calls. Each does nothing when libforkmend.so is not loaded, and the header needs
+ * no library to link: it finds the shim at run time. C99 and later, C++ too; glibc.
+ *
  * Does not: change a program that runs without the shim.
  *
  *   static forkmend_runtime *rt;
@@ -38,32 +39,32 @@ typedef struct forkmend_runtime {
 typedef struct forkmend_callbacks {
   size_t size; /* sizeof(forkmend_callbacks), so that it can grow */
   /* In the parent, in the forking thread, before fork waits for the runtime's threads. */
-  void (*before_fork)(void *user);
+  void (*before_fork)(void* user);
   /* In the child, on entry: stores only. No malloc, no lock, no stdio, no new thread. */
-  void (*child)(void *user);
+  void (*child)(void* user);
   /* In the child, at the first enqueue, in the thread that enqueues: start the threads again.
    * Returns 0, or an errno value (EAGAIN, ENOMEM): it is called again at the next enqueue. */
-  int (*respawn)(void *user);
+  int (*respawn)(void* user);
   /* When the process begins to exit: stop the threads. Not called in a child that lost them. */
-  void (*stop)(void *user);
+  void (*stop)(void* user);
 } forkmend_callbacks;
 
 typedef enum forkmend_lock_kind {
   FORKMEND_MUTEX = 1, /* pthread_mutex_t, std::mutex::native_handle() */
   FORKMEND_COND = 2,  /* pthread_cond_t */
   FORKMEND_RWLOCK = 3,
-  FORKMEND_SEM = 4    /* sem_t used as a lock or a counter: gets back the value it had here */
+  FORKMEND_SEM = 4 /* sem_t used as a lock or a counter: gets back the value it had here */
 } forkmend_lock_kind;
 
 /* What the shim exports, as one table. Use the functions below. */
 typedef struct forkmend_api {
   uint32_t version;
-  forkmend_runtime *(*add)(const char *name, const forkmend_callbacks *callbacks, void *user,
-                           const void *caller);
-  int (*adopt_lock)(forkmend_runtime *runtime, forkmend_lock_kind kind, void *lock);
-  int (*adopt_thread)(forkmend_runtime *runtime);
-  int (*enqueue)(forkmend_runtime *runtime);
-  void (*remove)(forkmend_runtime *runtime);
+  forkmend_runtime* (*add)(const char* name, const forkmend_callbacks* callbacks, void* user,
+                           const void* caller);
+  int (*adopt_lock)(forkmend_runtime* runtime, forkmend_lock_kind kind, void* lock);
+  int (*adopt_thread)(forkmend_runtime* runtime);
+  int (*enqueue)(forkmend_runtime* runtime);
+  void (*remove)(forkmend_runtime* runtime);
 } forkmend_api;
 
 #define FORKMEND_API_VERSION 1u
@@ -71,14 +72,14 @@ typedef struct forkmend_api {
 
 /* The table, or NULL without the shim. Looked up once; safe from several threads. */
 #if defined(__GNUC__)
-extern void *forkmend_dlsym(void *, const char *) __asm__("dlsym") __attribute__((weak));
-static inline const forkmend_api *forkmend_find(void) {
-  static const forkmend_api *api;
+extern void* forkmend_dlsym(void*, const char*) __asm__("dlsym") __attribute__((weak));
+static inline const forkmend_api* forkmend_find(void) {
+  static const forkmend_api* api;
   static int looked;
   if (!__atomic_load_n(&looked, __ATOMIC_ACQUIRE)) {
-    const forkmend_api *found = NULL;
+    const forkmend_api* found = NULL;
     /* RTLD_DEFAULT is a null pointer; a program without dlsym (static) has no shim either. */
-    if (forkmend_dlsym) found = (const forkmend_api *)forkmend_dlsym(NULL, FORKMEND_API_SYMBOL);
+    if (forkmend_dlsym) found = (const forkmend_api*)forkmend_dlsym(NULL, FORKMEND_API_SYMBOL);
     __atomic_store_n(&api, found, __ATOMIC_RELEASE);
     __atomic_store_n(&looked, 1, __ATOMIC_RELEASE);
   }
@@ -86,38 +87,38 @@ static inline const forkmend_api *forkmend_find(void) {
 }
 #endif
 
-/* Registers a runtime. Returns NULL without the shim, or when it has no room: every call below takes
- * NULL and does nothing. `name` (copied, 63 bytes) is what reports and FORKMEND_POLICY call it.
- * Call it before the runtime's threads start. Thread-safe. */
-static inline forkmend_runtime *forkmend_register(const char *name,
-                                                  const forkmend_callbacks *callbacks, void *user) {
-  const forkmend_api *api = forkmend_find();
-  return api ? api->add(name, callbacks, user, (const void *)&forkmend_find) : NULL;
+/* Registers a runtime. Returns NULL without the shim, or when it has no room: every call below
+ * takes NULL and does nothing. `name` (copied, 63 bytes) is what reports and FORKMEND_POLICY call
+ * it. Call it before the runtime's threads start. Thread-safe. */
+static inline forkmend_runtime* forkmend_register(const char* name,
+                                                  const forkmend_callbacks* callbacks, void* user) {
+  const forkmend_api* api = forkmend_find();
+  return api ? api->add(name, callbacks, user, (const void*)&forkmend_find) : NULL;
 }
 
 /* Adopts a lock right after its initialisation, before another thread uses it: in a child it is put
  * back to the state it has now, unless the forking thread itself holds it (it then goes on holding
  * it). Process-shared ones are refused. Returns 0, EBUSY (held now), EINVAL (process-shared, or the
  * kind is unknown), ENOSPC; 0 without the shim. The lock must live as long as the runtime. */
-static inline int forkmend_adopt_lock(forkmend_runtime *runtime, forkmend_lock_kind kind,
-                                      void *lock) {
-  const forkmend_api *api = runtime ? forkmend_find() : NULL;
+static inline int forkmend_adopt_lock(forkmend_runtime* runtime, forkmend_lock_kind kind,
+                                      void* lock) {
+  const forkmend_api* api = runtime ? forkmend_find() : NULL;
   return api ? api->adopt_lock(runtime, kind, lock) : 0;
 }
 
 /* The calling thread belongs to the runtime from here on: fork waits until it is blocked or stands
  * at a lock, holding nothing. Call it first in the thread. Returns 0, or EINVAL for a thread that
  * the shim has not seen start. */
-static inline int forkmend_adopt_thread(forkmend_runtime *runtime) {
-  const forkmend_api *api = runtime ? forkmend_find() : NULL;
+static inline int forkmend_adopt_thread(forkmend_runtime* runtime) {
+  const forkmend_api* api = runtime ? forkmend_find() : NULL;
   return api ? api->adopt_thread(runtime) : 0;
 }
 
 /* Say this before work is handed to the runtime. One load and one branch when nothing is lost; in a
  * child whose threads are lost the first call brings them back through `respawn`. Returns 0, or
  * what `respawn` returned: the work may be queued all the same, the next call tries again. */
-static inline int forkmend_enqueue(forkmend_runtime *runtime) {
-  const forkmend_api *api;
+static inline int forkmend_enqueue(forkmend_runtime* runtime) {
+  const forkmend_api* api;
   if (!runtime || !__atomic_load_n(&runtime->lost, __ATOMIC_RELAXED)) return 0;
   api = forkmend_find();
   return api ? api->enqueue(runtime) : 0;
@@ -125,8 +126,8 @@ static inline int forkmend_enqueue(forkmend_runtime *runtime) {
 
 /* Forgets the runtime, its locks and its threads. Call it when its threads are gone, before the
  * locks are destroyed. */
-static inline void forkmend_unregister(forkmend_runtime *runtime) {
-  const forkmend_api *api = runtime ? forkmend_find() : NULL;
+static inline void forkmend_unregister(forkmend_runtime* runtime) {
+  const forkmend_api* api = runtime ? forkmend_find() : NULL;
   if (api) api->remove(runtime);
 }
 

@@ -48,8 +48,9 @@ FORKMEND_EXPORT int daemon(int nochdir, int noclose) {
 
 // Async-signal-safe and without handlers: so is what we do. Before glibc 2.34 there is none.
 FORKMEND_EXPORT pid_t _Fork() {
-  const pid_t pid =
-      has_real_fork_without_handlers() ? real()._Fork() : static_cast<pid_t>(sys::call(SYS_clone, SIGCHLD));
+  const pid_t pid = has_real_fork_without_handlers()
+                        ? real()._Fork()
+                        : static_cast<pid_t>(sys::call(SYS_clone, SIGCHLD));
   if (pid == 0 && is_active()) forking::after_child_bare();
   return pid;
 }

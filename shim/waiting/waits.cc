@@ -166,8 +166,7 @@ int sem_clockwait(sem_t* s, clockid_t clock, const timespec* deadline, const voi
 int join(pthread_t thread, void** result, const void* caller) {
   return plain(WaitCall::join, reinterpret_cast<const void*>(thread), kNoTimeout, caller, [&] {
     Thread* t = threads::self();
-    if (t == nullptr || !watch::needed())
-      return real().pthread_join(thread, result);
+    if (t == nullptr || !watch::needed()) return real().pthread_join(thread, result);
     return sliced<int>(
         *t, ETIMEDOUT, [&] { return real().pthread_join(thread, result); },
         [&](const timespec& deadline) {
