@@ -69,11 +69,13 @@ int check(forkmend_lock_kind kind, void* object) {
 }
 
 // The forking thread holds it: by then its record carries the child's tid, libc's lock the
-// parent's.
+// parent's. A mutex that is locked but has no owner yet, or no longer, was caught in the middle of
+// a lock or an unlock of a thread that is lost (1 of some thousand forks under load): nobody is
+// inside it.
 bool held_by_survivor(const Adopted& a) {
   if (a.kind == FORKMEND_MUTEX) {
     const auto* m = static_cast<pthread_mutex_t*>(a.lock);
-    return layout::looks_locked(m) && !is_orphan(m);
+    return layout::looks_locked(m) && layout::mutex_owner(m) != 0 && !is_orphan(m);
   }
   if (a.kind == FORKMEND_RWLOCK) {
     const auto* l = static_cast<pthread_rwlock_t*>(a.lock);

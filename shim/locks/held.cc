@@ -92,7 +92,11 @@ void after_fork_child(const ChildEntry&) {
     // readable mutex that its noted owner still holds is an orphan.
     pthread_mutex_t copy;
     if (sys::copy_memory(&copy, m, sizeof copy) != sizeof copy) continue;
-    if (layout::mutex_owner(&copy) != collected[i].owner || layout::mutex_shared(m)) continue;
+    // No owner: caught in the middle of a lock or an unlock; nobody is inside it.
+    const int owner = layout::mutex_owner(&copy);
+    const bool orphaned =
+        owner == collected[i].owner || (owner == 0 && layout::looks_locked(&copy));
+    if (!orphaned || layout::mutex_shared(m)) continue;  // by its mapping: not the copy
     layout::mutex_open(m);
     opened++;
   }

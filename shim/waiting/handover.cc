@@ -2,6 +2,7 @@
 
 #include "shim/base/lazy.h"
 #include "shim/base/spinlock.h"
+#include "shim/python/bridge.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/waiting/blocking.h"
 
@@ -67,9 +68,12 @@ void set_evidence(const void* object, const Thread* lost, Runtime* runtime) {
   once.unlock();
 }
 
+// Only of a library with a profile, which says that it wakes its threads for work alone. Any other
+// library (an interpreter, the program itself) posts and signals for many reasons.
 Runtime* lost_runtime_of(const void* caller) {
   Runtime* r = runtimes::of_caller(caller);
-  return r != nullptr && r->handle.lost != 0 && r->policy != Policy::leave ? r : nullptr;
+  if (r == nullptr || r->profile == nullptr || r->policy == Policy::leave) return nullptr;
+  return r->handle.lost != 0 ? r : nullptr;
 }
 
 }  // namespace
@@ -92,6 +96,9 @@ void note(const void* object, const void* caller) {
     t->signalled_next++;
   }
   if (FORKMEND_LIKELY(!watch::needed())) return;
+  // The interpreter signals its own lock at the same address as before the fork, where lost threads
+  // waited for it: no work.
+  if (python::is_inside(caller)) return;
   const Thread* lost = lost_waiter(object);
   if (lost != nullptr) {
     set_evidence(object, lost, lost->runtime);
