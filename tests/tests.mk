@@ -2,16 +2,17 @@
 .PHONY: test soak tests unit-tests
 
 T := $(B)/tests
+JOBS := $(shell nproc 2>/dev/null || echo 2)
 U := $(B)/unit
 
 test: ## unit tests, victims and tests under real load (about 10 minutes)
 	scripts/setup test
-	$(MAKE) all tests
+	$(MAKE) -j$(JOBS) all tests
 	tests/run
 
 soak: ## what is too long for CI: 100,000 forks, 1,000 forks of each version, waits of 30 s
 	scripts/setup test
-	$(MAKE) all tests
+	$(MAKE) -j$(JOBS) all tests
 	tests/run --soak
 
 tests: victims unit-tests
@@ -30,11 +31,11 @@ victims: $(VICTIMS:%=$(T)/%) $(VICTIM_LIBRARIES:%=$(T)/lib%.so) $(T)/fork_in_con
 
 $(T)/%: tests/programs/%.cc
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP $< -o $@ -lutil
+	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -MF $@.d -MT $@ $< -o $@ -lutil
 
 $(T)/lib%.so: tests/programs/%.cc
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -shared -fPIC $< -o $@
+	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -MF $@.d -MT $@ -shared -fPIC $< -o $@
 
 $(T)/fork_in_constructor: tests/programs/fork_in_constructor.cc $(T)/libconstructor_fork.so
 	$(Q)$(CXX) $(VICTIM_FLAGS) $^ -o $@ -Wl,-rpath,'$$ORIGIN'

@@ -93,7 +93,7 @@ static inline const forkmend_api* forkmend_find(void) {
 static inline forkmend_runtime* forkmend_register(const char* name,
                                                   const forkmend_callbacks* callbacks, void* user) {
   const forkmend_api* api = forkmend_find();
-  return api ? api->add(name, callbacks, user, (const void*)&forkmend_find) : NULL;
+  return api ? api->add(name, callbacks, user, (const void*)(uintptr_t)&forkmend_find) : NULL;
 }
 
 /* Adopts a lock right after its initialisation, before another thread uses it: in a child it is put
@@ -107,8 +107,9 @@ static inline int forkmend_adopt_lock(forkmend_runtime* runtime, forkmend_lock_k
 }
 
 /* The calling thread belongs to the runtime from here on: fork waits until it is blocked or stands
- * at a lock, holding nothing. Call it first in the thread. Returns 0, or EINVAL for a thread that
- * the shim has not seen start. */
+ * at a lock, holding nothing. Call it first in the thread. A fork before that knows nothing of the
+ * thread: let whoever starts threads (respawn too) return only when they have called it. Returns 0,
+ * or EINVAL for a thread that the shim has not seen start. */
 static inline int forkmend_adopt_thread(forkmend_runtime* runtime) {
   const forkmend_api* api = runtime ? forkmend_find() : NULL;
   return api ? api->adopt_thread(runtime) : 0;

@@ -117,9 +117,13 @@ class Pool {
     return start();
   }
 
-  // Starts what is missing of the threads: a respawn that failed half way is tried again.
+  // Starts what is missing of the threads: a respawn that failed half way is tried again. Returns when
+  // all have adopted themselves: a fork before that would know nothing of them.
   int start() {
-    if (started_in_ != getpid()) running_ = 0;
+    if (started_in_ != getpid()) {
+      running_ = 0;
+      adopted_threads_.store(0);
+    }
     started_in_ = getpid();
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
@@ -132,6 +136,7 @@ class Pool {
       if (error == 0) running_++;
     }
     pthread_attr_destroy(&attributes);
+    while (adopted_threads_.load() < running_) sched_yield();
     return error;
   }
 
@@ -144,6 +149,7 @@ class Pool {
 
   void work() {
     if (forkmend_adopt_thread(runtime_) != 0) _exit(90);
+    adopted_threads_++;
     pthread_mutex_lock(&mutex_);
     for (;;) {
       while (begin_ == end_) pthread_cond_wait(&more_, &mutex_);
@@ -168,7 +174,7 @@ class Pool {
   long begin_ = 0, end_ = 0;
   long submitted_ = 0, done_ = 0;
   long credit_ = 0, debit_ = 0, sequence_ = 0;
-  std::atomic<int> respawns_{0}, before_forks_{0}, stops_{0};
+  std::atomic<int> respawns_{0}, before_forks_{0}, stops_{0}, adopted_threads_{0};
   forkmend_runtime* runtime_ = nullptr;
   int adopted_ = 0;
   const int threads_;

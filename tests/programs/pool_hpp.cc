@@ -2,6 +2,7 @@
 // respawn throws what std::thread throws.
 #include <sys/resource.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <future>
@@ -37,6 +38,7 @@ class Pool {
     forkmend::callbacks made;
     made.respawn = [this] {
       jobs_.clear();
+      adopted_ = 0;
       started_ = 0;
       return start();
     };
@@ -45,11 +47,13 @@ class Pool {
 
   int start() {
     for (; started_ < threads_; started_++) std::thread([this] { work(); }).detach();
+    while (adopted_ < threads_) std::this_thread::yield();
     return 0;
   }
 
   [[noreturn]] void work() {
     runtime_.adopt_this_thread();
+    adopted_++;
     std::unique_lock lock(mutex_);
     for (;;) {
       more_.wait(lock, [this] { return !jobs_.empty(); });
@@ -61,6 +65,7 @@ class Pool {
 
   const int threads_;
   int started_ = 0;
+  std::atomic<int> adopted_{0};
   std::mutex mutex_;
   std::condition_variable more_;
   std::deque<int*> jobs_;

@@ -233,6 +233,24 @@ TEST_CASE("adopted locks are in the child as they were when adopted") {
   }) == 0);
 }
 
+TEST_CASE("adopted locks: a mutex caught between its word and its owner is nobody's") {
+  // In the middle of libc's lock or unlock, inside a condition variable's wait: the thread counts as
+  // parked there.
+  CHECK(unit::in_fresh_process([] {
+    layout::probe();
+    forkmend_runtime* runtime = reviving::add("unit", nullptr, nullptr, unit::here());
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, &mutex) == 0);
+    settings.drain = 0;
+    unit::start([] { for (;;) pause(); }, runtime);
+    mutex.__data.__lock = 1;
+    mutex.__data.__nusers = 1;
+    const pid_t child = unit::fork_through_engine();
+    if (child == 0) _exit(pthread_mutex_trylock(&mutex));
+    EXPECT(unit::reap(child) == 0);
+  }) == 0);
+}
+
 TEST_CASE("adopted locks: there is room for 4,096, and what was forgotten makes room") {
   CHECK(unit::in_fresh_process([] {
     forkmend_runtime* runtime = reviving::add("unit", nullptr, nullptr, unit::here());
