@@ -62,7 +62,7 @@ void install() {
 
 bool present() { return installed.load(std::memory_order_acquire); }
 
-bool is_inside(const void* caller) {
+bool is_interpreters(const void* address) {
   if (!hooked.load(std::memory_order_relaxed) || !api.Py_IsInitialized()) return false;
   static std::atomic<const modules::Module*> interpreter{nullptr};
   const modules::Module* module = interpreter.load(std::memory_order_relaxed);
@@ -70,9 +70,13 @@ bool is_inside(const void* caller) {
     module = modules::find(reinterpret_cast<const void*>(api.PyEval_SaveThread));
     interpreter.store(module, std::memory_order_relaxed);
   }
-  const auto address = reinterpret_cast<std::uintptr_t>(caller);
-  if (module != nullptr && address >= module->lo && address < module->hi) return true;
-  return api.PyGILState_Check();
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  return module != nullptr && at >= module->lo && at < module->hi;
+}
+
+bool is_inside(const void* caller) {
+  if (!hooked.load(std::memory_order_relaxed) || !api.Py_IsInitialized()) return false;
+  return is_interpreters(caller) || api.PyGILState_Check();
 }
 
 unsigned long reserved_signals() {

@@ -30,6 +30,9 @@ bool present();
 // thread while a subinterpreter exists. Async-signal-safe; a few loads.
 bool is_inside(const void* caller);
 
+// True if the address is in the interpreter's own code. Async-signal-safe; a few comparisons.
+bool is_interpreters(const void* address);
+
 // Writes the calling thread's Python frames, innermost first, as an array of {file, line,
 // function}. Runs faulthandler's handler in this thread; an empty array without an interpreter,
 // where no fork with threads went through os.fork yet, or where the program has taken what it needs

@@ -147,7 +147,7 @@ bool stack_is_reused(const Thread& lost) {
 
 void write_lost_thread(Json& json, const Thread& t) {
   const WaitCall call = t.wait.call.load();
-  json.open('{').field("generation", t.generation).field("serial", t.serial);
+  json.open('{').field("generation", t.generation.load()).field("serial", t.serial);
   json.field("tid_in_parent", t.tid.load()).field("name", t.name);
   json.field("runtime", t.runtime != nullptr ? t.runtime->name : "none recognised");
   json.field("dso", t.runtime != nullptr && t.runtime->dso != nullptr ? t.runtime->dso->path : "");

@@ -73,7 +73,7 @@ class RuntimePointer {
 
 struct alignas(64) Thread {
   // Identity.
-  std::uint32_t generation;
+  std::atomic<std::uint32_t> generation;
   std::uint32_t serial;
   std::atomic<int> tid;
   pthread_t handle;
@@ -117,11 +117,11 @@ extern FORKMEND_HIDDEN std::atomic<int> lost;
 
 inline bool is_lost(const Thread& t) {
   return t.state.load(std::memory_order_relaxed) != ThreadState::free &&
-         t.generation != generation.load(std::memory_order_relaxed);
+         t.generation.load(std::memory_order_relaxed) != generation.load(std::memory_order_relaxed);
 }
 inline bool is_live(const Thread& t) {
   return t.state.load(std::memory_order_relaxed) != ThreadState::free &&
-         t.generation == generation.load(std::memory_order_relaxed);
+         t.generation.load(std::memory_order_relaxed) == generation.load(std::memory_order_relaxed);
 }
 
 // Takes the calling (main) thread into the books. Called once, from the constructor.

@@ -97,8 +97,8 @@ void note(const void* object, const void* caller) {
   }
   if (FORKMEND_LIKELY(!watch::needed())) return;
   // The interpreter signals its own lock at the same address as before the fork, where lost threads
-  // waited for it: no work.
-  if (python::is_inside(caller)) return;
+  // waited for it: no work. An extension that signals is another matter, with the GIL or without.
+  if (python::is_interpreters(caller)) return;
   const Thread* lost = lost_waiter(object);
   if (lost != nullptr) {
     set_evidence(object, lost, lost->runtime);

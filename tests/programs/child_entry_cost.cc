@@ -18,7 +18,8 @@ struct Shared {
 };
 
 double median(std::vector<long>& values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2), values.end());
+  std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2),
+                   values.end());
   return static_cast<double>(values[values.size() / 2]) / 1000;
 }
 

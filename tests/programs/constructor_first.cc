@@ -1,5 +1,5 @@
-// A library whose constructor locks, waits and creates a thread before the preload's constructor ran
-// (stress-ng's does): a null pointer behind an interposer crashes here.
+// A library whose constructor locks, waits and creates a thread before the preload's constructor
+// ran (stress-ng's does): a null pointer behind an interposer crashes here.
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -38,7 +38,9 @@ __attribute__((constructor)) void early() {
   check(pthread_once(&once, [] {}) == 0, 7);
   check(syscall(SYS_gettid) == getpid(), 8);
   unsigned word = 1;
-  check(syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, nullptr, nullptr, 0) == -1 && errno == EAGAIN, 9);
+  check(syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, nullptr, nullptr, 0) == -1 &&
+            errno == EAGAIN,
+        9);
   const int epoll = epoll_create1(0);
   epoll_event event;
   check(epoll_wait(epoll, &event, 1, 0) == 0, 10);

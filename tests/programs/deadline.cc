@@ -1,11 +1,14 @@
-// A registered thread that never parks: fork goes on without it at the deadline, and says who it was.
+// A registered thread that never parks: fork goes on without it at the deadline, and says who it
+// was.
 //
 //   deadline spin N            it runs and makes no call; N forks, one after the other
 //   deadline holds             it sleeps, and holds a lock meanwhile: such a thread is not stopped
-//   deadline prepare-lock      somebody else's prepare handler wants a lock that a registered thread
+//   deadline prepare-lock      somebody else's prepare handler wants a lock that a registered
+//   thread
 //                              gives back only after a call in which it is stopped
-//   deadline prepare-worker    somebody else's prepare handler waits for an answer of a registered thread
-//   deadline busy N            N forks while the workers do nothing but malloc and free (with jemalloc
+//   deadline prepare-worker    somebody else's prepare handler waits for an answer of a registered
+//   thread deadline busy N            N forks while the workers do nothing but malloc and free
+//   (with jemalloc
 //                              preloaded they hold locks that its prepare handler wants)
 //   deadline parked N          all are parked: what a fork costs then
 //

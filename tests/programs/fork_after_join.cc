@@ -1,6 +1,6 @@
-// A process whose threads have ended forks: its page was armed for raw forks and has one thread again.
-// The child makes threads of its own, one of which holds a lock while the main thread waits for it:
-// they are alive, and no wait on them is a lockup.
+// A process whose threads have ended forks: its page was armed for raw forks and has one thread
+// again. The child makes threads of its own, one of which holds a lock while the main thread waits
+// for it: they are alive, and no wait on them is a lockup.
 #include <thread>
 
 #include "tests/programs/victim.h"

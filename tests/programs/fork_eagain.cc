@@ -1,5 +1,5 @@
-// fork fails with EAGAIN (RLIMIT_NPROC, as nobody): errno is the program's, the gate is open again and
-// the pool goes on; then fork works.
+// fork fails with EAGAIN (RLIMIT_NPROC, as nobody): errno is the program's, the gate is open again
+// and the pool goes on; then fork works.
 #include <sys/resource.h>
 
 #include "tests/programs/pool.h"

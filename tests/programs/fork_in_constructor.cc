@@ -1,5 +1,6 @@
-// Forks before main: in the constructor of a linked library (constructor_fork.cc, which runs before the
-// preload's own), in one that dlopen runs, and in the program's own; with threads alive and without.
+// Forks before main: in the constructor of a linked library (constructor_fork.cc, which runs before
+// the preload's own), in one that dlopen runs, and in the program's own; with threads alive and
+// without.
 #include <dlfcn.h>
 
 #include <thread>

@@ -1,4 +1,5 @@
-/* The API in C: every call, with and without the shim. Compiled as C99 and C11, static, PIE and not.
+/* The API in C: every call, with and without the shim. Compiled as C99 and C11, static, PIE and
+ * not.
  *
  * Prints "shim" or "no shim"; ends with 0, or the step that failed.
  */
@@ -12,7 +13,7 @@
 
 static int respawned;
 
-static int respawn(void *user) {
+static int respawn(void* user) {
   (void)user;
   respawned++;
   return 0;
@@ -23,7 +24,7 @@ static pthread_mutex_t locked = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 
-static int use(int has_shim, forkmend_runtime *runtime) {
+static int use(int has_shim, forkmend_runtime* runtime) {
   pthread_mutexattr_t shared;
   pthread_mutex_t shared_mutex;
   sem_t semaphore;
@@ -38,8 +39,10 @@ static int use(int has_shim, forkmend_runtime *runtime) {
   pthread_mutexattr_init(&shared);
   pthread_mutexattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
   pthread_mutex_init(&shared_mutex, &shared);
-  if (forkmend_adopt_lock(runtime, FORKMEND_MUTEX, &shared_mutex) != (has_shim ? EINVAL : 0)) return 8;
-  if (forkmend_adopt_lock(runtime, (forkmend_lock_kind)9, &mutex) != (has_shim ? EINVAL : 0)) return 9;
+  if (forkmend_adopt_lock(runtime, FORKMEND_MUTEX, &shared_mutex) != (has_shim ? EINVAL : 0))
+    return 8;
+  if (forkmend_adopt_lock(runtime, (forkmend_lock_kind)9, &mutex) != (has_shim ? EINVAL : 0))
+    return 9;
   if (forkmend_adopt_thread(runtime) != 0) return 10;
   if (forkmend_enqueue(runtime) != 0 || respawned != 0) return 11;
   return 0;
@@ -47,7 +50,7 @@ static int use(int has_shim, forkmend_runtime *runtime) {
 
 int main(void) {
   forkmend_callbacks callbacks = {sizeof callbacks, NULL, NULL, respawn, NULL};
-  forkmend_runtime *runtime = forkmend_register("header", &callbacks, NULL);
+  forkmend_runtime* runtime = forkmend_register("header", &callbacks, NULL);
   const int has_shim = runtime != NULL;
   const int failed = use(has_shim, runtime);
   if (failed != 0) return failed;

@@ -28,7 +28,8 @@ int main() {
   forkmend::runtime runtime("header", functions);
   const forkmend::runtime bare("bare");
   if (static_cast<bool>(runtime) != static_cast<bool>(bare)) return 1;
-  if (runtime.adopt(mutex) != 0 || runtime.adopt(recursive) != 0 || runtime.adopt(cond) != 0) return 2;
+  if (runtime.adopt(mutex) != 0 || runtime.adopt(recursive) != 0 || runtime.adopt(cond) != 0)
+    return 2;
   if (runtime.adopt(&raw_mutex) != 0 || runtime.adopt(&raw_cond) != 0) return 3;
   if (runtime.adopt(&raw_rwlock) != 0 || runtime.adopt(&semaphore) != 0) return 4;
   if (runtime.adopt_this_thread() != 0 || runtime.enqueue() != 0 || runtime.lost()) return 5;

@@ -1,13 +1,15 @@
-// Children that wait long and are well: whatever they wait for comes late. The parent has live threads
-// which the child has lost, idle in every kind of wait. No report may be written, and each wait ends as
-// it does without the shim.
+// Children that wait long and are well: whatever they wait for comes late. The parent has live
+// threads which the child has lost, idle in every kind of wait. No report may be written, and each
+// wait ends as it does without the shim.
 //
-//   healthy_waits MODE [pool]      LATE_MS=4000: when it comes; `pool`: the parent has a registered one
+//   healthy_waits MODE [pool]      LATE_MS=4000: when it comes; `pool`: the parent has a registered
+//   one
 //
 // Ended from outside: sem-handler sem-alarm sigwait sigsuspend pipe accept epoll poll select
 //   shared-sem shared-cond shared-robust wait-child
 // by a live thread of the child: cond mutex rwlock join futex barrier sem
-// interrupted: sem-restart sem-eintr futex-restart futex-eintr (a handler that does nothing, at half of
+// interrupted: sem-restart sem-eintr futex-restart futex-eintr (a handler that does nothing, at
+// half of
 //   LATE_MS: with SA_RESTART the wait goes on, without it returns EINTR)
 #include <linux/futex.h>
 #include <netinet/in.h>
@@ -48,7 +50,8 @@ void pause_ms(long ms) {
   }
 }
 
-// --- the parent's threads ------------------------------------------------------------------------------
+// --- the parent's threads
+// ------------------------------------------------------------------------------
 
 std::mutex idle_mutex;
 std::condition_variable idle_cond;
@@ -69,11 +72,12 @@ void start_idle_threads() {
   }).detach();
 }
 
-// --- what ends the wait: in the parent --------------------------------------------------------------------
+// --- what ends the wait: in the parent
+// --------------------------------------------------------------------
 
 void set_up() {
-  shared = static_cast<Shared*>(mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE,
-                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  shared = static_cast<Shared*>(
+      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   sem_init(&shared->semaphore, 1, 0);
   pthread_mutexattr_t mutexes;
   pthread_mutexattr_init(&mutexes);
@@ -90,7 +94,8 @@ void set_up() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
-  if (bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(listener, 1) != 0 ||
+  if (bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      listen(listener, 1) != 0 ||
       getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
     victim::set_up_failed("listen");
   sem_init(&semaphore, 0, 0);
@@ -117,7 +122,8 @@ void end_wait(const char* mode, pid_t child) {
   }
 }
 
-// --- what waits: in the child -----------------------------------------------------------------------------
+// --- what waits: in the child
+// -----------------------------------------------------------------------------
 
 void handle(int signal, int flags, void (*handler)(int)) {
   struct sigaction action {};
@@ -262,7 +268,8 @@ int interrupted(const char* mode) {
     sigemptyset(&alarm);
     sigaddset(&alarm, SIGALRM);
     pthread_sigmask(SIG_UNBLOCK, &alarm, nullptr);
-    result = static_cast<int>(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0));
+    result =
+        static_cast<int>(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0));
     const int error = errno;
     waker.detach();
     errno = error;
@@ -287,7 +294,8 @@ int wait_well(const char* mode) {
   if (name.substr(0, 6) == "shared" || name == "wait-child") return wait_for_another_process(mode);
   if (name == "pipe" || name == "accept" || name == "epoll" || name == "poll" || name == "select")
     return wait_for_descriptor(mode);
-  if (name.find("-restart") != name.npos || name.find("-eintr") != name.npos) return interrupted(mode);
+  if (name.find("-restart") != name.npos || name.find("-eintr") != name.npos)
+    return interrupted(mode);
   return wait_for_sibling(mode);
 }
 

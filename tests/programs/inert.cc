@@ -1,6 +1,6 @@
-// Whether the shim acts in this process: prints "active" or "inert", and that threads, locks and forks
-// work either way. Built plain, with sanitizers, and as a set-user-id program that is linked against
-// the shim (ld.so itself ignores a preload with a path there).
+// Whether the shim acts in this process: prints "active" or "inert", and that threads, locks and
+// forks work either way. Built plain, with sanitizers, and as a set-user-id program that is linked
+// against the shim (ld.so itself ignores a preload with a path there).
 //
 //   inert              says it
 //   inert exec         says it, then of a program that it starts

@@ -2,8 +2,8 @@
 //
 //   orphan_lock normal|recursive|errorcheck|adaptive|robust|c11|rwlock-write|rwlock-read
 //
-// Without the shim the child waits for ever. With it: a certain lockup (cause orphaned-lock), or with
-// FORKMEND_ORPHANS=reset the lock opens and the child goes on to 0.
+// Without the shim the child waits for ever. With it: a certain lockup (cause orphaned-lock), or
+// with FORKMEND_ORPHANS=reset the lock opens and the child goes on to 0.
 #include <errno.h>
 #include <threads.h>
 

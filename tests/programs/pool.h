@@ -1,9 +1,9 @@
-// A pool of consumers as a library would have it, registered with forkmend: a bounded queue, a mutex,
-// a condition variable for the consumers, a semaphore for the producers. Without the shim the calls of
-// forkmend.h do nothing, and the pool breaks in a forked child.
+// A pool of consumers as a library would have it, registered with forkmend: a bounded queue, a
+// mutex, a condition variable for the consumers, a semaphore for the producers. Without the shim
+// the calls of forkmend.h do nothing, and the pool breaks in a forked child.
 //
-// The invariant: whoever holds the mutex sees credit + debit == 0, and as many jobs in the ring as its
-// ends say. A consumer breaks and restores it while it holds the mutex.
+// The invariant: whoever holds the mutex sees credit + debit == 0, and as many jobs in the ring as
+// its ends say. A consumer breaks and restores it while it holds the mutex.
 #pragma once
 
 #include <pthread.h>
@@ -117,8 +117,8 @@ class Pool {
     return start();
   }
 
-  // Starts what is missing of the threads: a respawn that failed half way is tried again. Returns when
-  // all have adopted themselves: a fork before that would know nothing of them.
+  // Starts what is missing of the threads: a respawn that failed half way is tried again. Returns
+  // when all have adopted themselves: a fork before that would know nothing of them.
   int start() {
     if (started_in_ != getpid()) {
       running_ = 0;

@@ -1,10 +1,11 @@
-// A program with a pool of its own forks under load: the pool works in parent, child and grandchild.
+// A program with a pool of its own forks under load: the pool works in parent, child and
+// grandchild.
 //
 //   pool_forks threads=4 forks=100 forkers=1 depth=1 load=1 jobs=20
 //
-// `forkers` threads fork at the same time, `forks` in all; while `load` producers keep the pool busy.
-// Each child uses the pool, and forks `depth - 1` generations below itself. Ends with 0, or the code
-// of the step that failed (pool.h), 99 if a child hung.
+// `forkers` threads fork at the same time, `forks` in all; while `load` producers keep the pool
+// busy. Each child uses the pool, and forks `depth - 1` generations below itself. Ends with 0, or
+// the code of the step that failed (pool.h), 99 if a child hung.
 #include <thread>
 #include <vector>
 
@@ -19,7 +20,8 @@ struct Options {
   void read(char** arguments) {
     while (*++arguments != nullptr) {
       const char* equals = strchr(*arguments, '=');
-      const std::string_view name(*arguments, equals != nullptr ? static_cast<size_t>(equals - *arguments) : 0);
+      const std::string_view name(*arguments,
+                                  equals != nullptr ? static_cast<size_t>(equals - *arguments) : 0);
       long* const value = name == "threads"    ? &threads
                           : name == "forks"    ? &forks
                           : name == "forkers"  ? &forkers
@@ -41,7 +43,8 @@ std::atomic<long> forks_left{0};
 std::atomic<int> first_failure{0};
 
 int generation(long depth) {
-  if (const int code = pool->use(static_cast<int>(options.jobs), options.work_us * 1000, options.child_ms))
+  if (const int code =
+          pool->use(static_cast<int>(options.jobs), options.work_us * 1000, options.child_ms))
     return code;
   // Once per process, however often it was handed work.
   if (pool->has_shim() && pool->respawns() != 1) return 21;

@@ -16,8 +16,7 @@ namespace {
 
 class Pool {
  public:
-  explicit Pool(int threads)
-      : threads_(threads), runtime_("hpp-pool", functions()) {
+  explicit Pool(int threads) : threads_(threads), runtime_("hpp-pool", functions()) {
     if (runtime_.adopt(mutex_) != 0 || runtime_.adopt(more_) != 0) victim::set_up_failed("adopt");
     start();
   }

@@ -1,7 +1,7 @@
 // A child made behind libc's back: the shim notices it by a page that is wiped on fork.
 //
-//   raw_fork clone|bare orphan     syscall(SYS_clone) or _Fork; the child wants a lock of a lost thread
-//   raw_fork clone|bare works      its own threads, locks, and a fork of its own
+//   raw_fork clone|bare orphan     syscall(SYS_clone) or _Fork; the child wants a lock of a lost
+//   thread raw_fork clone|bare works      its own threads, locks, and a fork of its own
 #include <thread>
 
 #include "tests/programs/victim.h"

@@ -1,7 +1,7 @@
 // What every victim uses: steps that the runner sees, children with a deadline, exit codes.
 //
-// A child never asserts: it ends by _exit with a code for each step, so that the code says how far it
-// came. 0 is good, 1 to 97 are the program's own, and the two below.
+// A child never asserts: it ends by _exit with a code for each step, so that the code says how far
+// it came. 0 is good, 1 to 97 are the program's own, and the two below.
 #pragma once
 
 #include <poll.h>
@@ -116,7 +116,8 @@ class Event {
   sem_t raised_;
 };
 
-// Waits until another thread of this process sleeps in the kernel. No event tells that, so it looks.
+// Waits until another thread of this process sleeps in the kernel. No event tells that, so it
+// looks.
 inline void wait_until_asleep(pid_t tid) {
   char path[64], text[256];
   snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);

@@ -23,7 +23,8 @@
 
 using namespace forkmend;
 
-// --- settings -----------------------------------------------------------------------------------------------
+// --- settings
+// -----------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -44,73 +45,90 @@ void read(std::vector<std::string> variables) {
 
 TEST_CASE("settings: every one of them is read") {
   CHECK(unit::in_fresh_process([] {
-    static char dir[] = "FORKMEND_DIR=/some/where", policy[] = "FORKMEND_POLICY=a:leave",
-                only[] = "FORKMEND_ONLY=nginx,php*";
-    char* environment[] = {dir, policy, only, nullptr};
-    read_environment(environment, note_problem);
-    read({"PATH=/bin", "FORKMEND_DRAIN_MS=250", "FORKMEND_GRACE_MS=0", "FORKMEND_THRESHOLD_MS=3600000",
-          "FORKMEND_ON_LOCKUP=exit:7", "FORKMEND_LOG=info", "FORKMEND_ORPHANS=reset", "FORKMEND_INHERIT=0",
-          "FORKMENDER=somebody else's", "FORKMEND_LIB=/x.so", "FORKMEND_DOCTOR=0"});
-    EXPECT(problems.empty());
-    EXPECT(settings.drain == 250 * kMillisecond);
-    EXPECT(settings.grace == 0);
-    EXPECT(settings.threshold == 3600 * kSecond);
-    EXPECT(settings.on_lockup == OnLockup::exit && settings.exit_code == 7);
-    EXPECT(settings.log == Log::info);
-    EXPECT(settings.orphans == Orphans::reset);
-    EXPECT(!settings.inherit && !settings.off);
-    EXPECT(std::string_view(settings.dir) == "/some/where");
-    EXPECT(std::string_view(settings.policy) == "a:leave");
-    EXPECT(std::string_view(settings.only) == "nginx,php*");
-    read({"FORKMEND=off"});
-    EXPECT(settings.off);
-  }) == 0);
+          static char dir[] = "FORKMEND_DIR=/some/where", policy[] = "FORKMEND_POLICY=a:leave",
+                      only[] = "FORKMEND_ONLY=nginx,php*";
+          char* environment[] = {dir, policy, only, nullptr};
+          read_environment(environment, note_problem);
+          read({"PATH=/bin", "FORKMEND_DRAIN_MS=250", "FORKMEND_GRACE_MS=0",
+                "FORKMEND_THRESHOLD_MS=3600000", "FORKMEND_ON_LOCKUP=exit:7", "FORKMEND_LOG=info",
+                "FORKMEND_ORPHANS=reset", "FORKMEND_INHERIT=0", "FORKMENDER=somebody else's",
+                "FORKMEND_LIB=/x.so", "FORKMEND_DOCTOR=0"});
+          EXPECT(problems.empty());
+          EXPECT(settings.drain == 250 * kMillisecond);
+          EXPECT(settings.grace == 0);
+          EXPECT(settings.threshold == 3600 * kSecond);
+          EXPECT(settings.on_lockup == OnLockup::exit && settings.exit_code == 7);
+          EXPECT(settings.log == Log::info);
+          EXPECT(settings.orphans == Orphans::reset);
+          EXPECT(!settings.inherit && !settings.off);
+          EXPECT(std::string_view(settings.dir) == "/some/where");
+          EXPECT(std::string_view(settings.policy) == "a:leave");
+          EXPECT(std::string_view(settings.only) == "nginx,php*");
+          read({"FORKMEND=off"});
+          EXPECT(settings.off);
+        }) == 0);
 }
 
 TEST_CASE("settings: a value that cannot be read is one problem, and the default") {
   for (const char* bad :
-       {"FORKMEND_DRAIN_MS=", "FORKMEND_DRAIN_MS=1s", "FORKMEND_DRAIN_MS=-5", "FORKMEND_DRAIN_MS=3600001",
-        "FORKMEND_DRAIN_MS=99999999999999999999", "FORKMEND_ON_LOCKUP=exit:", "FORKMEND_ON_LOCKUP=exit:256",
-        "FORKMEND_ON_LOCKUP=exit:-1", "FORKMEND_ON_LOCKUP=Abort", "FORKMEND_LOG=1", "FORKMEND_ORPHANS=open",
+       {"FORKMEND_DRAIN_MS=", "FORKMEND_DRAIN_MS=1s", "FORKMEND_DRAIN_MS=-5",
+        "FORKMEND_DRAIN_MS=3600001", "FORKMEND_DRAIN_MS=99999999999999999999",
+        "FORKMEND_ON_LOCKUP=exit:", "FORKMEND_ON_LOCKUP=exit:256", "FORKMEND_ON_LOCKUP=exit:-1",
+        "FORKMEND_ON_LOCKUP=Abort", "FORKMEND_LOG=1", "FORKMEND_ORPHANS=open",
         "FORKMEND_INHERIT=maybe", "FORKMEND=2", "FORKMEND_DRIAN_MS=1"}) {
     CAPTURE(bad);
     CHECK(unit::in_fresh_process([bad] {
-      read({bad});
-      const std::string_view name = std::string_view(bad).substr(0, std::string_view(bad).find('='));
-      EXPECT(problems.size() == 1 && problems[0].substr(0, name.size()) == name);
-      const Settings defaults;
-      EXPECT(settings.drain == defaults.drain && settings.on_lockup == defaults.on_lockup);
-      EXPECT(settings.log == defaults.log && settings.orphans == defaults.orphans);
-      EXPECT(settings.inherit == defaults.inherit && settings.off == defaults.off);
-    }) == 0);
+            read({bad});
+            const std::string_view name =
+                std::string_view(bad).substr(0, std::string_view(bad).find('='));
+            EXPECT(problems.size() == 1 && problems[0].substr(0, name.size()) == name);
+            const Settings defaults;
+            EXPECT(settings.drain == defaults.drain && settings.on_lockup == defaults.on_lockup);
+            EXPECT(settings.log == defaults.log && settings.orphans == defaults.orphans);
+            EXPECT(settings.inherit == defaults.inherit && settings.off == defaults.off);
+          }) == 0);
   }
 }
 
 TEST_CASE("settings: the environment wins over files, whichever comes first") {
   CHECK(unit::in_fresh_process([] {
-    EXPECT(apply_setting("grace_ms", "5", SettingSource::file, "a.toml:1", note_problem));
-    EXPECT(settings.grace == 5 * kMillisecond);
-    read({"FORKMEND_GRACE_MS=7"});
-    EXPECT(apply_setting("grace_ms", "9", SettingSource::file, "b.toml:1", note_problem));
-    EXPECT(settings.grace == 7 * kMillisecond);
-    EXPECT(!apply_setting("graze_ms", "9", SettingSource::file, "b.toml:2", note_problem));
-    EXPECT(problems.empty());
-  }) == 0);
+          EXPECT(apply_setting("grace_ms", "5", SettingSource::file, "a.toml:1", note_problem));
+          EXPECT(settings.grace == 5 * kMillisecond);
+          read({"FORKMEND_GRACE_MS=7"});
+          EXPECT(apply_setting("grace_ms", "9", SettingSource::file, "b.toml:1", note_problem));
+          EXPECT(settings.grace == 7 * kMillisecond);
+          EXPECT(!apply_setting("graze_ms", "9", SettingSource::file, "b.toml:2", note_problem));
+          EXPECT(problems.empty());
+        }) == 0);
 }
 
-// --- patterns -----------------------------------------------------------------------------------------------
+// --- patterns
+// -----------------------------------------------------------------------------------------------
 
 TEST_CASE("glob") {
   struct {
     const char *pattern, *text;
     bool matches;
   } const cases[] = {
-      {"", "", true},          {"", "a", false},         {"*", "", true},         {"*", "anything", true},
-      {"a*", "a", true},       {"a*", "ba", false},      {"*.so", "x.so", true},  {"*.so", "x.so.1", false},
-      {"?", "a", true},        {"?", "", false},         {"a?c", "abc", true},    {"a?c", "ac", false},
-      {"*a*b*", "xxaxxbxx", true}, {"*a*b*", "xxbxxaxx", false}, {"**", "x", true}, {"a*b*c", "abbbcbc", true},
+      {"", "", true},
+      {"", "a", false},
+      {"*", "", true},
+      {"*", "anything", true},
+      {"a*", "a", true},
+      {"a*", "ba", false},
+      {"*.so", "x.so", true},
+      {"*.so", "x.so.1", false},
+      {"?", "a", true},
+      {"?", "", false},
+      {"a?c", "abc", true},
+      {"a?c", "ac", false},
+      {"*a*b*", "xxaxxbxx", true},
+      {"*a*b*", "xxbxxaxx", false},
+      {"**", "x", true},
+      {"a*b*c", "abbbcbc", true},
       {"statsig_python_core*.so", "statsig_python_core.abi3.so", true},
-      {"[a]", "a", false},     {"[a]", "[a]", true},
+      {"[a]", "a", false},
+      {"[a]", "[a]", true},
   };
   for (const auto& c : cases) {
     CAPTURE(c.pattern);
@@ -132,7 +150,8 @@ TEST_CASE("items of a list") {
   CHECK(base_name("/a/") == "");
 }
 
-// --- text --------------------------------------------------------------------------------------------
+// --- text
+// --------------------------------------------------------------------------------------------
 
 TEST_CASE("text is cut at its size, and says so") {
   Text<8> text;
@@ -156,8 +175,12 @@ TEST_CASE("text is cut at its size, and says so") {
 }
 
 TEST_CASE("base64") {
-  const char* const cases[][2] = {{"", ""},         {"f", "Zg=="},     {"fo", "Zm8="},
-                                  {"foo", "Zm9v"},  {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="},
+  const char* const cases[][2] = {{"", ""},
+                                  {"f", "Zg=="},
+                                  {"fo", "Zm8="},
+                                  {"foo", "Zm9v"},
+                                  {"foob", "Zm9vYg=="},
+                                  {"fooba", "Zm9vYmE="},
                                   {"foobar", "Zm9vYmFy"}};  // RFC 4648, section 10
   for (const auto& c : cases) {
     Text<64> text;
@@ -169,8 +192,10 @@ TEST_CASE("base64") {
 TEST_CASE("UTC is gmtime's") {
   // Every month of 230 years, at odd times of the day; and the days around leap days and year ends.
   std::vector<std::int64_t> seconds;
-  for (std::int64_t s = 0; s < std::int64_t{230} * 366 * 86400; s += 27 * 86400 + 12'345) seconds.push_back(s);
-  for (std::int64_t s : {0l, 951782400l, 951868799l, 1709164800l, 1735689599l, 1735689600l, 4107542399l, 4107542400l})
+  for (std::int64_t s = 0; s < std::int64_t{230} * 366 * 86400; s += 27 * 86400 + 12'345)
+    seconds.push_back(s);
+  for (std::int64_t s : {0l, 951782400l, 951868799l, 1709164800l, 1735689599l, 1735689600l,
+                         4107542399l, 4107542400l})
     for (int d : {-86400, -1, 0, 1, 86400})
       if (s + d >= 0) seconds.push_back(s + d);
   for (const std::int64_t s : seconds) {
@@ -195,22 +220,24 @@ TEST_CASE("storms: the first three, then each power of ten") {
 
 TEST_CASE("storms are counted across processes") {
   CHECK(unit::in_fresh_process([] {
-    storm::map_counters();
-    for (std::uint32_t i = 1; i <= 5; i++) {
-      const pid_t child = fork();
-      if (child == 0) _exit(storm::count(77) == i ? 0 : 1);
-      EXPECT(unit::reap(child) == 0);
-    }
-    EXPECT(storm::count(77) == 6);
-    EXPECT(storm::count(78) == 1);
-    // More than there is room for: every further one is the first.
-    for (std::uint64_t fingerprint = 1000; fingerprint < 2000; fingerprint++) storm::count(fingerprint);
-    EXPECT(storm::count(77) == 7);
-    EXPECT(storm::count(5000) == 1 && storm::count(5000) == 1);
-  }) == 0);
+          storm::map_counters();
+          for (std::uint32_t i = 1; i <= 5; i++) {
+            const pid_t child = fork();
+            if (child == 0) _exit(storm::count(77) == i ? 0 : 1);
+            EXPECT(unit::reap(child) == 0);
+          }
+          EXPECT(storm::count(77) == 6);
+          EXPECT(storm::count(78) == 1);
+          // More than there is room for: every further one is the first.
+          for (std::uint64_t fingerprint = 1000; fingerprint < 2000; fingerprint++)
+            storm::count(fingerprint);
+          EXPECT(storm::count(77) == 7);
+          EXPECT(storm::count(5000) == 1 && storm::count(5000) == 1);
+        }) == 0);
 }
 
-// --- memory, locks, the kernel ----------------------------------------------------------------------------------
+// --- memory, locks, the kernel
+// ----------------------------------------------------------------------------------
 
 TEST_CASE("memory is copied where it is mapped, and refused where not") {
   char from[] = "some text", to[sizeof from] = {};
@@ -280,7 +307,8 @@ TEST_CASE("the version of a Python package, by its dist-info directory") {
   char root[] = "/tmp/forkmend-unit-XXXXXX";
   REQUIRE(mkdtemp(root) != nullptr);
   const std::string site = root;
-  for (const char* directory : {"pkg", "pkg-1.2.3.dist-info", "pkg_other-9.dist-info", "lone", "odd-.dist-info"})
+  for (const char* directory :
+       {"pkg", "pkg-1.2.3.dist-info", "pkg_other-9.dist-info", "lone", "odd-.dist-info"})
     REQUIRE(mkdir((site + "/" + directory).c_str(), 0700) == 0);
   const auto version = [](const std::string& path) {
     Text<32> text;
@@ -297,7 +325,8 @@ TEST_CASE("the version of a Python package, by its dist-info directory") {
   CHECK(package::listed(" 0.4.2 , 0.5.0 ", "0.4.2"));
   CHECK_FALSE(package::listed("0.4.2,0.5.0", "0.5"));
   CHECK_FALSE(package::listed("", ""));
-  for (const char* directory : {"pkg", "pkg-1.2.3.dist-info", "pkg_other-9.dist-info", "lone", "odd-.dist-info"})
+  for (const char* directory :
+       {"pkg", "pkg-1.2.3.dist-info", "pkg_other-9.dist-info", "lone", "odd-.dist-info"})
     rmdir((site + "/" + directory).c_str());
   rmdir(root);
 }

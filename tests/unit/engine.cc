@@ -11,7 +11,8 @@
 #include "shim/reviving/callback.h"
 #include "shim/threads/create.h"
 
-// --- what is left out of the test program ----------------------------------------------------------------
+// --- what is left out of the test program
+// ----------------------------------------------------------------
 
 namespace forkmend {
 
@@ -23,7 +24,8 @@ namespace python {
 void install() {}
 unsigned long reserved_signals() { return 0; }
 bool present() { return false; }
-bool must_go_on(const void*) { return false; }
+bool is_inside(const void*) { return false; }
+bool is_interpreters(const void*) { return false; }
 int write_stack(Json& json, std::uint64_t& hash) {
   json.open('[').close(']');
   hash = 0;
@@ -34,15 +36,16 @@ std::string_view innermost_user_frame() { return {}; }
 }  // namespace python
 }  // namespace forkmend
 
-// --- processes and threads --------------------------------------------------------------------------------
+// --- processes and threads
+// --------------------------------------------------------------------------------
 
 namespace unit {
 
 void begin_engine() {
   forkmend::resolve_real_functions();
 #if defined(__SANITIZE_THREAD__)
-  // Resolved by version, which finds libc's past ThreadSanitizer's own: it would not see that a wait
-  // gives the mutex back.
+  // Resolved by version, which finds libc's past ThreadSanitizer's own: it would not see that a
+  // wait gives the mutex back.
   forkmend::real_functions.pthread_cond_wait = pthread_cond_wait;
   forkmend::real_functions.pthread_cond_timedwait = pthread_cond_timedwait;
   forkmend::real_functions.pthread_cond_clockwait = pthread_cond_clockwait;

@@ -11,8 +11,8 @@
 
 #include <functional>
 
-#include "shim/base/token.h"
 #include "shim/base/real.h"
+#include "shim/base/token.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/thread.h"
 
@@ -38,12 +38,12 @@ void begin_engine();
 int in_fresh_process(const std::function<void()>& body);
 
 // For use in a forked process, where doctest's counts are lost.
-#define EXPECT(condition)                                                      \
-  do {                                                                         \
-    if (!(condition)) {                                                        \
-      fprintf(stderr, "%s:%d: EXPECT(%s)\n", __FILE__, __LINE__, #condition);  \
-      _exit(1);                                                                \
-    }                                                                          \
+#define EXPECT(condition)                                                     \
+  do {                                                                        \
+    if (!(condition)) {                                                       \
+      fprintf(stderr, "%s:%d: EXPECT(%s)\n", __FILE__, __LINE__, #condition); \
+      _exit(1);                                                               \
+    }                                                                         \
   } while (false)
 
 // Starts a thread through the engine, and returns when it runs; `runtime` not null: it has adopted

@@ -11,15 +11,25 @@ using namespace forkmend;
 TEST_CASE("JSON can be read back, whatever the strings hold") {
   std::string all;
   for (int c = 0; c < 256; c++) all.push_back(static_cast<char>(c));
-  const std::string strings[] = {"", "plain", "quote \" and \\ and /", all, "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
-                                 "\xc3", "\xe2\x82", "\xf0\x9f\x98", "\xff\xfe", "\xc0\x80", "tail\xc3"};
+  const std::string strings[] = {"",
+                                 "plain",
+                                 "quote \" and \\ and /",
+                                 all,
+                                 "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
+                                 "\xc3",
+                                 "\xe2\x82",
+                                 "\xf0\x9f\x98",
+                                 "\xff\xfe",
+                                 "\xc0\x80",
+                                 "tail\xc3"};
   for (const std::string& string : strings) {
     Text<8192> text;
     Json json(text);
     json.open('{').field("s", std::string_view(string)).field("n", -5).field_bool("b", true);
     json.key("list").open('[').number(1).string("two").null().open('{').close('}').close(']');
-    json.field_address("a", reinterpret_cast<void*>(0xbeef)).key("h").hex(
-        reinterpret_cast<const std::uint8_t*>("\x01\xfe"), 2);
+    json.field_address("a", reinterpret_cast<void*>(0xbeef))
+        .key("h")
+        .hex(reinterpret_cast<const std::uint8_t*>("\x01\xfe"), 2);
     json.close('}');
     CHECK_FALSE(text.truncated());
     const auto read = nlohmann::json::parse(text.view());
@@ -28,6 +38,7 @@ TEST_CASE("JSON can be read back, whatever the strings hold") {
     CHECK(read["list"].size() == 4);
     CHECK(read["a"] == "0xbeef");
     CHECK(read["h"] == "01fe");
-    if (string == strings[1] || string == strings[2] || string == strings[4]) CHECK(read["s"] == string);
+    if (string == strings[1] || string == strings[2] || string == strings[4])
+      CHECK(read["s"] == string);
   }
 }

@@ -5,11 +5,11 @@
 #include <random>
 #include <vector>
 
+#include "shim/base/settings.h"
 #include "shim/locks/adopted.h"
 #include "shim/locks/held.h"
 #include "shim/locks/layout.h"
 #include "shim/locks/orphan.h"
-#include "shim/base/settings.h"
 #include "shim/reviving/callback.h"
 #include "tests/unit/engine.h"
 
@@ -78,11 +78,14 @@ TEST_CASE("process-shared locks are told apart") {
   pthread_rwlock_unlock(&l);
 }
 
-// --- held locks ---------------------------------------------------------------------------------------------
+// --- held locks
+// ---------------------------------------------------------------------------------------------
 
 namespace {
 
-const void* address(int n) { return reinterpret_cast<const void*>(static_cast<std::uintptr_t>(0x1000 + 16 * n)); }
+const void* address(int n) {
+  return reinterpret_cast<const void*>(static_cast<std::uintptr_t>(0x1000 + 16 * n));
+}
 
 bool holds(const Thread& t, const void* lock) {
   return std::find(t.held.lock, t.held.lock + t.held.count, lock) != t.held.lock + t.held.count;
@@ -141,9 +144,9 @@ TEST_CASE("held locks: stale entries are dropped") {
   pthread_mutex_t mine = PTHREAD_MUTEX_INITIALIZER, opened = PTHREAD_MUTEX_INITIALIZER;
   pthread_mutex_lock(&mine);
   locks::push(t, &mine, HeldKind::mutex);
-  locks::push(t, &opened, HeldKind::mutex);                          // another thread unlocked it
+  locks::push(t, &opened, HeldKind::mutex);                           // another thread unlocked it
   locks::push(t, reinterpret_cast<const void*>(8), HeldKind::mutex);  // its memory is gone
-  locks::push(t, &t, HeldKind::rwlock_read);                         // owners of read locks are not known
+  locks::push(t, &t, HeldKind::rwlock_read);  // owners of read locks are not known
   locks::drop_stale(t);
   CHECK(t.held.count == 2);
   CHECK(holds(t, &mine));
@@ -151,119 +154,125 @@ TEST_CASE("held locks: stale entries are dropped") {
   pthread_mutex_unlock(&mine);
 }
 
-// --- orphans --------------------------------------------------------------------------------------------------
+// --- orphans
+// --------------------------------------------------------------------------------------------------
 
 TEST_CASE("an orphan's owner is a lost thread, and no live one has its tid") {
   CHECK(unit::in_fresh_process([] {
-    layout::probe();
-    static pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
-    std::atomic<bool> held{false};
-    unit::start([&] {
-      pthread_mutex_lock(&m);
-      held = true;
-      for (;;) pause();
-    });
-    while (!held) sched_yield();
-    EXPECT(locks::orphan_owner(&m) == nullptr);  // its owner is alive
-    const int owner = layout::mutex_owner(&m);
-    const pid_t child = unit::fork_through_engine();
-    if (child != 0) {
-      EXPECT(unit::reap(child) == 0);
-      _exit(0);
-    }
-    const Thread* lost = locks::orphan_owner(&m);
-    EXPECT(lost != nullptr && lost->tid.load() == owner && lost->generation == 0);
-    // A new thread of this process that was given the same tid makes it nobody's orphan.
-    Thread* fresh = threads::allocate();
-    fresh->tid.store(owner);
-    EXPECT(locks::orphan_owner(&m) == nullptr);
-    fresh->tid.store(0);
-    locks::open_orphan(&m);
-    EXPECT(locks::orphan_owner(&m) == nullptr);
-    EXPECT(pthread_mutex_trylock(&m) == 0);
-    // One that this process's own thread holds is none, in its children neither.
-    const pid_t grandchild = unit::fork_through_engine();
-    if (grandchild == 0) _exit(pthread_mutex_trylock(&m) == EBUSY ? 0 : 1);
-    EXPECT(unit::reap(grandchild) == 0);
-  }) == 0);
+          layout::probe();
+          static pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
+          std::atomic<bool> held{false};
+          unit::start([&] {
+            pthread_mutex_lock(&m);
+            held = true;
+            for (;;) pause();
+          });
+          while (!held) sched_yield();
+          EXPECT(locks::orphan_owner(&m) == nullptr);  // its owner is alive
+          const int owner = layout::mutex_owner(&m);
+          const pid_t child = unit::fork_through_engine();
+          if (child != 0) {
+            EXPECT(unit::reap(child) == 0);
+            _exit(0);
+          }
+          const Thread* lost = locks::orphan_owner(&m);
+          EXPECT(lost != nullptr && lost->tid.load() == owner && lost->generation == 0);
+          // A new thread of this process that was given the same tid makes it nobody's orphan.
+          Thread* fresh = threads::allocate();
+          fresh->tid.store(owner);
+          EXPECT(locks::orphan_owner(&m) == nullptr);
+          fresh->tid.store(0);
+          locks::open_orphan(&m);
+          EXPECT(locks::orphan_owner(&m) == nullptr);
+          EXPECT(pthread_mutex_trylock(&m) == 0);
+          // One that this process's own thread holds is none, in its children neither.
+          const pid_t grandchild = unit::fork_through_engine();
+          if (grandchild == 0) _exit(pthread_mutex_trylock(&m) == EBUSY ? 0 : 1);
+          EXPECT(unit::reap(grandchild) == 0);
+        }) == 0);
 }
 
 TEST_CASE("adopted locks are in the child as they were when adopted") {
   CHECK(unit::in_fresh_process([] {
-    layout::probe();
-    forkmend_runtime* runtime = reviving::add("unit", nullptr, nullptr, unit::here());
-    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, ours = PTHREAD_MUTEX_INITIALIZER;
-    static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
-    static sem_t semaphore;
-    sem_init(&semaphore, 0, 3);
-    EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, &mutex) == 0);
-    EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, &ours) == 0);
-    EXPECT(reviving::adopt_lock(runtime, FORKMEND_RWLOCK, &rwlock) == 0);
-    EXPECT(reviving::adopt_lock(runtime, FORKMEND_SEM, &semaphore) == 0);
-    EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, nullptr) == EINVAL);
-    std::atomic<bool> held{false};
-    unit::start(
-        [&] {
-          pthread_mutex_lock(&mutex);
-          pthread_rwlock_wrlock(&rwlock);
-          sem_wait(&semaphore);
-          held = true;
-          for (;;) pause();
-        },
-        runtime);
-    while (!held) sched_yield();
-    pthread_mutex_lock(&ours);
-    settings.drain = 0;  // the thread above never parks
-    const pid_t child = unit::fork_through_engine();
-    if (child != 0) {
-      EXPECT(unit::reap(child) == 0);
-      int value = 0;
-      sem_getvalue(&semaphore, &value);
-      EXPECT(value == 2);  // nothing of it happened here
-      EXPECT(pthread_mutex_trylock(&mutex) == EBUSY);
-      _exit(0);
-    }
-    EXPECT(pthread_mutex_trylock(&mutex) == 0);
-    EXPECT(pthread_rwlock_trywrlock(&rwlock) == 0);
-    int value = 0;
-    sem_getvalue(&semaphore, &value);
-    EXPECT(value == 3);
-    EXPECT(pthread_mutex_trylock(&ours) == EBUSY);  // the forking thread still holds it
-    EXPECT(pthread_mutex_unlock(&ours) == 0);
-  }) == 0);
+          layout::probe();
+          forkmend_runtime* runtime = reviving::add("unit", nullptr, nullptr, unit::here());
+          static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER,
+                                 ours = PTHREAD_MUTEX_INITIALIZER;
+          static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+          static sem_t semaphore;
+          sem_init(&semaphore, 0, 3);
+          EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, &mutex) == 0);
+          EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, &ours) == 0);
+          EXPECT(reviving::adopt_lock(runtime, FORKMEND_RWLOCK, &rwlock) == 0);
+          EXPECT(reviving::adopt_lock(runtime, FORKMEND_SEM, &semaphore) == 0);
+          EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, nullptr) == EINVAL);
+          std::atomic<bool> held{false};
+          unit::start(
+              [&] {
+                pthread_mutex_lock(&mutex);
+                pthread_rwlock_wrlock(&rwlock);
+                sem_wait(&semaphore);
+                held = true;
+                for (;;) pause();
+              },
+              runtime);
+          while (!held) sched_yield();
+          pthread_mutex_lock(&ours);
+          settings.drain = 0;  // the thread above never parks
+          const pid_t child = unit::fork_through_engine();
+          if (child != 0) {
+            EXPECT(unit::reap(child) == 0);
+            int value = 0;
+            sem_getvalue(&semaphore, &value);
+            EXPECT(value == 2);  // nothing of it happened here
+            EXPECT(pthread_mutex_trylock(&mutex) == EBUSY);
+            _exit(0);
+          }
+          EXPECT(pthread_mutex_trylock(&mutex) == 0);
+          EXPECT(pthread_rwlock_trywrlock(&rwlock) == 0);
+          int value = 0;
+          sem_getvalue(&semaphore, &value);
+          EXPECT(value == 3);
+          EXPECT(pthread_mutex_trylock(&ours) == EBUSY);  // the forking thread still holds it
+          EXPECT(pthread_mutex_unlock(&ours) == 0);
+        }) == 0);
 }
 
 TEST_CASE("adopted locks: a mutex caught between its word and its owner is nobody's") {
-  // In the middle of libc's lock or unlock, inside a condition variable's wait: the thread counts as
-  // parked there.
+  // In the middle of libc's lock or unlock, inside a condition variable's wait: the thread counts
+  // as parked there.
   CHECK(unit::in_fresh_process([] {
-    layout::probe();
-    forkmend_runtime* runtime = reviving::add("unit", nullptr, nullptr, unit::here());
-    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, &mutex) == 0);
-    settings.drain = 0;
-    unit::start([] { for (;;) pause(); }, runtime);
-    mutex.__data.__lock = 1;
-    mutex.__data.__nusers = 1;
-    const pid_t child = unit::fork_through_engine();
-    if (child == 0) _exit(pthread_mutex_trylock(&mutex));
-    EXPECT(unit::reap(child) == 0);
-  }) == 0);
+          layout::probe();
+          forkmend_runtime* runtime = reviving::add("unit", nullptr, nullptr, unit::here());
+          static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+          EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, &mutex) == 0);
+          settings.drain = 0;
+          unit::start(
+              [] {
+                for (;;) pause();
+              },
+              runtime);
+          mutex.__data.__lock = 1;
+          mutex.__data.__nusers = 1;
+          const pid_t child = unit::fork_through_engine();
+          if (child == 0) _exit(pthread_mutex_trylock(&mutex));
+          EXPECT(unit::reap(child) == 0);
+        }) == 0);
 }
 
 TEST_CASE("adopted locks: there is room for 4,096, and what was forgotten makes room") {
   CHECK(unit::in_fresh_process([] {
-    forkmend_runtime* runtime = reviving::add("unit", nullptr, nullptr, unit::here());
-    static pthread_mutex_t mutexes[4097];
-    int adopted = 0;
-    for (pthread_mutex_t& m : mutexes) {
-      pthread_mutex_init(&m, nullptr);
-      if (reviving::adopt_lock(runtime, FORKMEND_MUTEX, &m) == 0) adopted++;
-    }
-    EXPECT(adopted == 4096);
-    EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, &mutexes[0]) == ENOSPC);
-    reviving::remove(runtime);
-    runtime = reviving::add("unit", nullptr, nullptr, unit::here());
-    EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, &mutexes[0]) == 0);
-  }) == 0);
+          forkmend_runtime* runtime = reviving::add("unit", nullptr, nullptr, unit::here());
+          static pthread_mutex_t mutexes[4097];
+          int adopted = 0;
+          for (pthread_mutex_t& m : mutexes) {
+            pthread_mutex_init(&m, nullptr);
+            if (reviving::adopt_lock(runtime, FORKMEND_MUTEX, &m) == 0) adopted++;
+          }
+          EXPECT(adopted == 4096);
+          EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, &mutexes[0]) == ENOSPC);
+          reviving::remove(runtime);
+          runtime = reviving::add("unit", nullptr, nullptr, unit::here());
+          EXPECT(reviving::adopt_lock(runtime, FORKMEND_MUTEX, &mutexes[0]) == 0);
+        }) == 0);
 }
