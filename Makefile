@@ -85,7 +85,7 @@ include tests/tests.mk
 # --- what people type -------------------------------------------------------------------------------
 .PHONY: setup run bench lint install uninstall clean help
 
-run: ## the main job on real input: Statsig in forked children, before and after (3 minutes)
+run: ## the main job on real input: Statsig in forked children, before and after (a minute after set-up)
 	scripts/setup run
 	$(MAKE) all
 	scripts/repro --quick
@@ -115,6 +115,8 @@ install: all ## into PREFIX (default /usr/local), below DESTDIR
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/forkmend
 	install -m 755 $(B)/libforkmend.so $(B)/libforkmend-config.so $(DESTDIR)$(LIBDIR)
 	install -m 755 $(B)/forkmend $(DESTDIR)$(PREFIX)/bin
+	strip --strip-debug $(DESTDIR)$(LIBDIR)/libforkmend.so $(DESTDIR)$(LIBDIR)/libforkmend-config.so \
+	  $(DESTDIR)$(PREFIX)/bin/forkmend
 	install -m 644 include/forkmend/forkmend.h include/forkmend/forkmend.hpp $(DESTDIR)$(PREFIX)/include/forkmend
 	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
 	  'Name: forkmend' 'Description: makes thread runtimes survive fork and exit' \
