@@ -8,12 +8,12 @@ U := $(B)/unit
 test: ## unit tests, victims and tests under real load (about 10 minutes)
 	scripts/setup test
 	$(MAKE) -j$(JOBS) all tests
-	tests/run
+	$(B)/venv/bin/python tests/run
 
 soak: ## what is too long for CI: 100,000 forks, 1,000 forks of each version, waits of 30 s
 	scripts/setup test
 	$(MAKE) -j$(JOBS) all tests
-	tests/run --soak
+	$(B)/venv/bin/python tests/run --soak
 
 tests: victims unit-tests
 
