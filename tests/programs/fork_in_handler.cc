@@ -34,6 +34,13 @@ void set_timer(long us) {
 void on_alarm(int) {
   if (in_child) return;
   const int error = errno;
+  // The timer's signal reaches any thread. A short-lived one that forked would take its child along:
+  // PR_SET_PDEATHSIG means the thread, not the process.
+  if (syscall(SYS_gettid) != getpid()) {
+    syscall(SYS_tgkill, getpid(), getpid(), SIGALRM);
+    errno = error;
+    return;
+  }
   const pid_t pid = bare ? _Fork() : fork();
   if (pid == 0) {
     in_child = true;
@@ -109,7 +116,7 @@ int main(int, char** arguments) {
     }
     // Not here: a child of an interrupted reap() would wait for its siblings.
     pthread_sigmask(SIG_BLOCK, &alarm, nullptr);
-    while (reaped < forked) {
+    while (!in_child && reaped < forked) {
       if (const int bad = victim::reap(children[reaped++])) _exit(bad);
     }
     pthread_sigmask(SIG_UNBLOCK, &alarm, nullptr);
