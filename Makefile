@@ -17,7 +17,9 @@ MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 LIBDIR ?= $(PREFIX)/lib/$(MULTIARCH)
 
 WARNINGS := -Wall -Wextra -Wshadow -Werror
-COMMON := -std=c++20 -O2 -g $(WARNINGS) -I. -Iinclude -I$(B)/gen \
+# fmt of the build and the command: the library, or -DFMT_HEADER_ONLY where there is none.
+FMT ?= -lfmt
+COMMON := -std=c++20 -O2 -g $(filter -D%,$(FMT)) $(WARNINGS) -I. -Iinclude -I$(B)/gen \
           -DFORKMEND_VERSION='"$(VERSION)"' -DFORKMEND_LIBDIR='"$(LIBDIR)"'
 
 # --- the shared object: libc alone (DESIGN rule 2) -------------------------------------------------
@@ -36,6 +38,9 @@ SHIM_LINK := -shared -nodefaultlibs -Wl,--version-script=shim/exports.map \
              -Wl,-soname,libforkmend.so -Wl,-z,now -Wl,-z,relro -Wl,-z,noseparate-code -Wl,-z,defs -Wl,--hash-style=gnu \
              -Wl,--exclude-libs,ALL -Wl,--gc-sections -Wl,-O1 -Wl,--as-needed
 
+# Before glibc 2.34 threads and dlsym are libraries of their own; since then these are empty.
+SHIM_LIBS := -lpthread -ldl -lc -lgcc
+
 .PHONY: all
 all: $(B)/libforkmend.so $(B)/libforkmend-config.so $(B)/forkmend
 
@@ -48,14 +53,14 @@ $(B)/so/%.s.o: %.S
 	$(Q)$(CC) -fPIC -MMD -MP -c $< -o $@
 
 $(B)/libforkmend.so: $(SHIM_OBJECTS) shim/exports.map
-	$(Q)$(CXX) $(SHIM_LINK) $(SHIM_OBJECTS) $(EXTRA) -o $@.tmp -lc -lgcc
+	$(Q)$(CXX) $(SHIM_LINK) $(SHIM_OBJECTS) $(EXTRA) -o $@.tmp $(SHIM_LIBS)
 	@mv $@.tmp $@
 
 # --- ordinary C++: profiles at build time, the configuration reader, the command --------------------
 $(B)/embed_profiles: shim/runtimes/embed_profiles.cc shim/runtimes/profile_file.cc \
                      $(wildcard shim/runtimes/*.h)
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(COMMON) $(filter %.cc,$^) -o $@ -lfmt
+	$(Q)$(CXX) $(COMMON) $(filter %.cc,$^) -o $@ $(FMT)
 
 $(B)/gen/builtin_profiles.inc: $(B)/embed_profiles $(wildcard shim/runtimes/profiles/*.toml)
 	@mkdir -p $(@D)
@@ -69,7 +74,7 @@ $(B)/libforkmend-config.so: $(READER_SOURCES) $(wildcard shim/runtimes/*.h) shim
 
 COMMAND_SOURCES := $(wildcard shim/command/*.cc) shim/runtimes/profile_file.cc
 COMMAND_OBJECTS := $(COMMAND_SOURCES:%.cc=$(B)/command/%.o)
-COMMAND_LIBS := -lunwind-ptrace -lunwind-generic -lunwind -ldw -lelf -lfmt
+COMMAND_LIBS := -lunwind-ptrace -lunwind-generic -lunwind -ldw -lelf -ldl $(filter -l%,$(FMT))
 
 $(B)/command/%.o: %.cc $(B)/gen/builtin_profiles.inc
 	@mkdir -p $(@D)

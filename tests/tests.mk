@@ -105,6 +105,6 @@ $(U)/plain/run: $(UNIT_OF_ENGINE:%.cc=$(U)/plain/%.o) $(UNIT_OF_COMMAND:%.cc=$(U
 	$(Q)$(CXX) -pthread $^ -o $@ $(COMMAND_LIBS)
 # Under sanitizers: the engine, compiled for the purpose.
 $(U)/asan/run $(U)/tsan/run: $(U)/%/run:
-	$(Q)$(CXX) $(UNIT_FLAGS_$*) -pthread $^ -o $@
+	$(Q)$(CXX) $(UNIT_FLAGS_$*) -pthread $^ -o $@ -ldl
 $(U)/asan/run: $(UNIT_OF_ENGINE:%.cc=$(U)/asan/%.o) $(UNIT_ENGINE:%.cc=$(U)/asan/%.o)
 $(U)/tsan/run: $(UNIT_OF_ENGINE:%.cc=$(U)/tsan/%.o) $(UNIT_ENGINE:%.cc=$(U)/tsan/%.o)

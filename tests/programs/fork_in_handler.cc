@@ -41,7 +41,7 @@ void on_alarm(int) {
     errno = error;
     return;
   }
-  const pid_t pid = bare ? _Fork() : fork();
+  const pid_t pid = bare ? victim::bare_fork() : fork();
   if (pid == 0) {
     in_child = true;
     victim::begin_child();

@@ -21,6 +21,9 @@
 #include <cerrno>
 #include <string_view>
 
+// glibc 2.34 and later.
+extern "C" pid_t _Fork() noexcept __attribute__((weak));
+
 namespace victim {
 
 inline constexpr int kSetUpFailed = 98;
@@ -63,6 +66,11 @@ pid_t spawn(Body&& body) {
     _exit(body());
   }
   return pid;
+}
+
+// A fork without atfork handlers, where libc has one; before that, what it stands for.
+inline pid_t bare_fork() {
+  return _Fork != nullptr ? _Fork() : static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
 }
 
 // Waits for a child, at most VICTIM_MS (20 s): its exit code, 128 + signal, or kHung.
