@@ -34,8 +34,8 @@ void set_timer(long us) {
 void on_alarm(int) {
   if (in_child) return;
   const int error = errno;
-  // The timer's signal reaches any thread. A short-lived one that forked would take its child along:
-  // PR_SET_PDEATHSIG means the thread, not the process.
+  // The timer's signal reaches any thread. A short-lived one that forked would take its child
+  // along: PR_SET_PDEATHSIG means the thread, not the process.
   if (syscall(SYS_gettid) != getpid()) {
     syscall(SYS_tgkill, getpid(), getpid(), SIGALRM);
     errno = error;
