@@ -25,7 +25,7 @@ bool in_shared_memory(const void* address) {
   const auto wanted = reinterpret_cast<std::uintptr_t>(address);
   const long fd = sys::open("/proc/self/maps", O_RDONLY);
   if (fd < 0) return true;
-  char buffer[1024], head[kHead + 1];
+  char buffer[1024] = {}, head[kHead + 1] = {};
   int in_line = 0;
   bool shared = true, found = false;
   for (long n; !found && (n = sys::read(static_cast<int>(fd), buffer, sizeof buffer)) > 0;) {
