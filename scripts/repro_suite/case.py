@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 from repro_suite.interpreters import Interpreter
 from repro_suite.outcomes import Iteration, Tally
@@ -47,14 +47,16 @@ class Trial:
 
     packages: PackageSet
     interpreter: Interpreter
+    site: Path
     count: int
     timeout_s: float
     environment: dict[str, str]
     log: LabelledLog
     symptoms: SymptomWatch
     stop: threading.Event
-    # Raises VictimUnusable if the process with this id does not run under what the mode promises.
-    check_preload: Callable[[int], None]
+    # Raises VictimUnusable if the process with this id does not run under what the mode promises; the second argument is
+    # what the process says of itself, None if it says nothing.
+    check_preload: Callable[[int, Optional[bool]], None]
     record_init: Callable[[float], None]
 
     def victim_argv(self, program: Path, *arguments: str) -> tuple[str, ...]:
@@ -74,10 +76,22 @@ class Case(abc.ABC):
     expectation: Expectation
     # What the package prints without any fork as well: counted and shown, held against nobody.
     known_symptoms: tuple[KnownSymptom, ...] = ()
+    # Further names under which scripts/repro runs the case together with others.
+    groups: tuple[str, ...] = ()
+    # The targets of scripts/setup that make it ready.
+    made_ready_for: tuple[str, ...] = ("run", "test", "repro")
+    # Runs without Python, so that the table names none.
+    any_interpreter: bool = False
+    # Where --timeout is not given; None: that of the published repro.
+    default_timeout_s: Optional[float] = None
 
     def supports(self, interpreter: Interpreter) -> bool:
         """False for an interpreter on which the case means nothing; a missing wheel is not such a reason."""
         return True
+
+    def answers_to(self, name: str) -> bool:
+        """The case's own name, its first parts (`spdlog`, `spdlog/log`) or a group."""
+        return name == self.name or self.name.startswith(name + "/") or name in self.groups
 
     @abc.abstractmethod
     def run(self, trial: Trial) -> Iterator[Iteration]:

@@ -74,7 +74,7 @@ def _run_parser() -> argparse.ArgumentParser:
         description="Runs real packages that break across fork, without forkmend and with it.",
         epilog="scripts/repro analyze [LOG] prints the init times of a log, by default of the latest.",
     )
-    parser.add_argument("case", nargs="*", metavar="CASE", help="default: all; see --list")
+    parser.add_argument("case", nargs="*", metavar="CASE", help="a case, or several by group or first part of the name (default: all; see --list)")
     parser.add_argument("--list", action="store_true", help="say what the cases are and what is expected of them")
     parser.add_argument("--quick", action="store_true", help="a small selection that takes minutes, not hours")
     parser.add_argument(
@@ -90,7 +90,8 @@ def _run_parser() -> argparse.ArgumentParser:
         "--timeout",
         type=_positive_float,
         metavar="S",
-        help="seconds after which a child counts as locked up and is killed (default %g)" % DEFAULT_TIMEOUT_S,
+        help="seconds after which a child counts as locked up and is killed (default: the case's own, else %g)"
+        % DEFAULT_TIMEOUT_S,
     )
     parser.add_argument("--jobs", type=_positive_int, metavar="N", help="combinations run at the same time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
@@ -127,11 +128,15 @@ def _positive_float(text: str) -> float:
 
 
 def _chosen_cases(names: list[str], quick: bool) -> list[Case]:
-    cases = {case.name: case for case in all_cases()}
-    unknown = [name for name in names if name not in cases]
-    if unknown:
-        fail("no case %r; there are %s" % (unknown[0], ", ".join(cases)))
-    return [cases[name] for name in names or (QUICK_CASES if quick else cases)]
+    cases = all_cases()
+    chosen = []
+    for name in names or (QUICK_CASES if quick else [case.name for case in cases]):
+        matching = [case for case in cases if case.answers_to(name)]
+        if not matching:
+            known = dict.fromkeys(known for case in cases for known in (*case.groups, case.name.split("/")[0]))
+            fail("no case %r; there are %s; all of them: --list" % (name, ", ".join(known)))
+        chosen += [case for case in matching if case not in chosen]
+    return chosen
 
 
 def _chosen_interpreters(wanted: Optional[str], quick: bool) -> list[Interpreter]:
@@ -169,9 +174,10 @@ def _run(options: argparse.Namespace, cases: list[Case]) -> int:
         plan = make_plan(cases, _chosen_interpreters(options.python, options.quick), extent)
     except NotSetUp as missing:
         fail("%s: run scripts/setup repro first" % missing, status=1)
-    if extent.timeout_s >= LONG_TIMEOUT_S and Mode.WITHOUT in modes:
+    longest = max((job.timeout_s for job in plan.jobs), default=0.0)
+    if longest >= LONG_TIMEOUT_S and Mode.WITHOUT in modes:
         waited = "scripts/repro: a child that hangs is waited for %g s, as published; --timeout 5 is quicker"
-        print(waited % extent.timeout_s, file=sys.stderr)
+        print(waited % longest, file=sys.stderr)
     started = timestamp()
     workers = options.jobs or JOBS_PER_CPU * (os.cpu_count() or 1)
     with progress.for_this_terminal(len(plan.jobs)) as shown:
@@ -188,7 +194,8 @@ def _extent(options: argparse.Namespace, modes: Sequence[Mode]) -> Extent:
     counts = QUICK_COUNTS if options.quick else dict.fromkeys(Mode, DEFAULT_COUNT)
     return Extent(
         counts={mode: _count(options, mode) or counts[mode] for mode in modes},
-        timeout_s=options.timeout or (QUICK_TIMEOUT_S if options.quick else DEFAULT_TIMEOUT_S),
+        timeout_s=options.timeout,
+        default_timeout_s=QUICK_TIMEOUT_S if options.quick else DEFAULT_TIMEOUT_S,
     )
 
 

@@ -16,10 +16,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional
 
+import psutil
+
 from repro_suite.case import Trial
 from repro_suite.outcomes import Iteration, Outcome
 from repro_suite.victim import Event, Silence, Victim, VictimUnusable, describe_status
 
+STARTS_WITHIN_S = 60.0
 # From the number of the first fork and how many, to the command line.
 ArgvFor = Callable[[int, int], Sequence[str]]
 
@@ -101,15 +104,19 @@ class ForkSession:
     def _deadline(self) -> float:
         waits_for = [child.deadline for child in self._children.values() if not child.locked_up]
         if not self._waits_for_live_children():
-            waits_for.append(self._quiet_since + self._trial.timeout_s)
+            waits_for.append(self._quiet_since + self._patience())
         return min(waits_for)
 
     def _waits_for_live_children(self) -> bool:
         return self._waiting and any(not child.locked_up for child in self._children.values())
 
+    def _patience(self) -> float:
+        """For the main process; a large package takes seconds to import, which is no lockup."""
+        return self._trial.timeout_s if self._ready else max(self._trial.timeout_s, STARTS_WITHIN_S)
+
     def _main_is_overdue(self) -> bool:
         silent_for = time.monotonic() - self._quiet_since
-        return not self._waits_for_live_children() and silent_for >= self._trial.timeout_s
+        return not self._waits_for_live_children() and silent_for >= self._patience()
 
     def _handle(self, event: Event) -> Iterator[Iteration]:
         if event["pid"] == self._victim.pid:
@@ -124,7 +131,8 @@ class ForkSession:
             yield iteration
 
     def _on_ready(self, event: Event) -> None:
-        self._trial.check_preload(self._victim.pid)
+        # A short-lived victim says itself what it runs under: it may be gone when its event is read.
+        self._trial.check_preload(self._victim.pid, event.get("preloaded"))
         self._ready = True
         self._doing = "between forks"
 
@@ -180,7 +188,11 @@ class ForkSession:
                 continue
             self._log.iteration(child.number, "child %d is overdue; its stacks:" % child.pid)
             self._log.write(self._victim.dump(process))
-            process.kill()
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                # It ended of its own; that it took this long still counts.
+                pass
             self._quiet_since = now
 
     def _main_locked_up(self) -> Iteration:
@@ -189,7 +201,7 @@ class ForkSession:
             self._log.write("main process %d is overdue, %s; its stacks:" % (self._victim.pid, self._doing))
             self._log.write(self._victim.dump(process))
         if not self._ready:
-            raise VictimUnusable("the victim did not get ready within %g s" % self._trial.timeout_s)
+            raise VictimUnusable("the victim did not get ready within %g s" % self._patience())
         return self._main_iteration(Outcome.LOCKUP, "main process hung %s" % self._doing)
 
     def _ended(self, status: int) -> Iterator[Iteration]:

@@ -32,7 +32,8 @@ class Combination:
 
     @property
     def label(self) -> str:
-        return "%s, %s, CPython %s" % (self.case.name, self.packages.label, self.interpreter.label)
+        python = "" if self.case.any_interpreter else ", CPython %s" % self.interpreter.label
+        return "%s, %s%s" % (self.case.name, self.packages.label, python)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,12 @@ class Extent:
     """How much of each combination is run."""
 
     counts: dict[Mode, int]
-    timeout_s: float
+    # None: each case's own.
+    timeout_s: Optional[float]
+    default_timeout_s: float
+
+    def timeout_of(self, case: Case) -> float:
+        return self.timeout_s or case.default_timeout_s or self.default_timeout_s
 
 
 def make_plan(cases: Sequence[Case], interpreters: Sequence[Interpreter], extent: Extent) -> Plan:
@@ -81,7 +87,7 @@ def make_plan(cases: Sequence[Case], interpreters: Sequence[Interpreter], extent
                     missing[combination] = reason
     # All of one mode first: "before" is complete when "after" begins.
     jobs = [
-        Job(combination, mode, count, extent.timeout_s)
+        Job(combination, mode, count, extent.timeout_of(combination.case))
         for mode, count in extent.counts.items()
         for combination in runnable
     ]

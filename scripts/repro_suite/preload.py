@@ -10,6 +10,7 @@ import enum
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 from repro_suite.victim import VictimUnusable
 
@@ -37,17 +38,20 @@ class Shim:
             environment["LD_PRELOAD"] = ":".join(preloads)
         return environment
 
-    def check(self, mode: Mode, pid: int) -> None:
+    def check(self, mode: Mode, pid: int, said: Optional[bool] = None) -> None:
         """The victim runs under what its mode promises, or nothing it shows means anything."""
+        mapped = self._is_mapped(pid) if said is None else said
+        if mapped is not (mode is Mode.WITH):
+            raise VictimUnusable("%s is %sloaded in the victim" % (self.library.name, "" if mapped else "not "))
+
+    def _is_mapped(self, pid: int) -> bool:
         try:
             maps = Path("/proc/%d/maps" % pid).read_text()
         except OSError:
             maps = ""
         if not maps:
             raise VictimUnusable("the victim ended as soon as it was ready")
-        mapped = str(self.library) in maps
-        if mapped is not (mode is Mode.WITH):
-            raise VictimUnusable("%s is %sloaded in the victim" % (self.library.name, "" if mapped else "not "))
+        return str(self.library) in maps
 
     def _is_ours(self, name: str) -> bool:
         return os.path.basename(name) == self.library.name

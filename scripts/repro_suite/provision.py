@@ -1,9 +1,11 @@
 """Installs the packages under test for every interpreter found: the last step of scripts/setup.
 
+    python -m repro_suite.provision [TARGET]      TARGET is that of scripts/setup, by default repro: everything
+
 Promises: idempotent, and silent when all is there; each install is made beside its place and renamed into it, so that
 an interrupted one leaves nothing half done; a package without a wheel for an interpreter is said and remembered, any
-other failure ends the set-up with pip's own words. Builds nothing from source: a wheel as users get it is what is
-tested.
+other failure ends the set-up with the words of pip or the compiler. Builds no package from source: a wheel as users
+get it is what is tested; victims in compiled languages are built.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
 
 from repro_suite.cases import all_cases
 from repro_suite.interpreters import Interpreter, find_interpreters
@@ -27,8 +32,8 @@ class InstallFailed(Exception):
     """pip failed for another reason than a wheel that does not exist."""
 
 
-def main() -> int:
-    pending = _pending_sites()
+def main(argv: Sequence[str]) -> int:
+    pending = _pending_sites(argv[0] if argv else "repro")
     if not pending:
         return 0
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -46,16 +51,18 @@ def main() -> int:
     return 0
 
 
-def _pending_sites() -> dict[Site, Interpreter]:
+def _pending_sites(target: str) -> dict[Site, Interpreter]:
     """What is neither installed nor known to be missing, with an interpreter to install it with."""
     interpreters = find_interpreters()
     if not interpreters:
         return {}
-    package_sets = {packages for case in all_cases() for packages in case.package_sets}
     sites = {
         site_for(packages, interpreter): interpreter
-        for packages in sorted(package_sets, key=lambda packages: packages.label)
+        for case in all_cases()
+        if target in case.made_ready_for
+        for packages in case.package_sets
         for interpreter in interpreters
+        if case.supports(interpreter)
     }
     return {
         site: interpreter
@@ -70,10 +77,9 @@ def _install(site: Site, interpreter: Interpreter) -> str:
     shutil.rmtree(staging, ignore_errors=True)
     shutil.rmtree(site.directory, ignore_errors=True)
     staging.mkdir(parents=True)
-    command = _pip(interpreter) + ["install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += ["--only-binary=:all:", "--target", str(staging), *site.packages.requirements]
-    answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if answer.returncode == 0:
+    answer = _install_wheels(site, interpreter, staging)
+    if answer is None or answer.returncode == 0:
+        _build_programs(site, staging)
         (staging / INSTALLED_STAMP).write_text(site.packages.stamp)
         said = "installed"
     elif NO_SUCH_WHEEL in answer.stderr and INDEX_UNREACHABLE not in answer.stderr:
@@ -85,6 +91,32 @@ def _install(site: Site, interpreter: Interpreter) -> str:
     return said
 
 
+def _install_wheels(site: Site, interpreter: Interpreter, staging: Path) -> Optional[subprocess.CompletedProcess]:
+    if not site.packages.requirements:
+        return None
+    command = _pip(interpreter) + ["install", "--quiet", "--disable-pip-version-check", "--no-input"]
+    command += ["--only-binary=:all:", "--target", str(staging), *site.packages.requirements]
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def _build_programs(site: Site, staging: Path) -> None:
+    for program in site.packages.programs:
+        paths = {"{source}": str(program.source), "{out}": str(staging / program.name), "{site}": str(staging)}
+        command = [_with_paths(word, paths) for word in program.command]
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        except FileNotFoundError:
+            raise InstallFailed("no %s here: run scripts/setup repro" % command[0]) from None
+        if answer.returncode != 0:
+            raise InstallFailed("%s\n%s" % (" ".join(command), answer.stderr.strip()))
+
+
+def _with_paths(word: str, paths: dict[str, str]) -> str:
+    for placeholder, path in paths.items():
+        word = word.replace(placeholder, path)
+    return word
+
+
 def _pip(interpreter: Interpreter) -> list[str]:
     """The interpreter's own pip, which knows its wheel tags; else the driver's, run by that interpreter."""
     own = [str(interpreter.path), "-m", "pip"]
@@ -94,4 +126,4 @@ def _pip(interpreter: Interpreter) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

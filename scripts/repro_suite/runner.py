@@ -55,7 +55,7 @@ class Runner:
     def run(self, plan: Plan) -> list[Result]:
         """One result a job, in the plan's order; fewer if the user interrupts."""
         names = {job.combination.case.name for job in plan.jobs}
-        self._logs = {name: RunLog(log_path(name, self._started)) for name in names}
+        self._logs = {name: RunLog(log_path(name.replace("/", "-"), self._started)) for name in names}
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=self._workers)
         futures = [pool.submit(self._run_job, job, number) for number, job in enumerate(plan.jobs, 1)]
         try:
@@ -85,13 +85,14 @@ class Runner:
         trial = Trial(
             packages=job.combination.packages,
             interpreter=job.combination.interpreter,
+            site=job.combination.site.directory,
             count=job.count,
             timeout_s=job.timeout_s,
             environment=self._environment(job, reports),
             log=labelled,
             symptoms=symptoms,
             stop=self._stop,
-            check_preload=lambda pid: self._shim.check(job.mode, pid),
+            check_preload=lambda pid, said: self._shim.check(job.mode, pid, said),
             record_init=result.init_seconds.append,
         )
         self._progress.started(job)

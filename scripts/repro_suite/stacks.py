@@ -10,6 +10,7 @@ part.
 from __future__ import annotations
 
 import os
+import re
 import select
 from pathlib import Path
 
@@ -42,7 +43,15 @@ def _threads(pid: int) -> list[str]:
     return lines or ["process %d has no threads any more" % pid]
 
 
+def _catches_signal(pid: int) -> bool:
+    """False for a victim that is no Python program: it would only be waited for."""
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", _read(Path("/proc/%d/status" % pid)), re.MULTILINE)
+    return caught is not None and bool(int(caught.group(1), 16) >> (STACKS_SIGNAL - 1) & 1)
+
+
 def _python_stacks(process: psutil.Process, stacks_fd: int) -> list[str]:
+    if not _catches_signal(process.pid):
+        return []
     try:
         process.send_signal(STACKS_SIGNAL)
     except psutil.NoSuchProcess:
@@ -50,7 +59,10 @@ def _python_stacks(process: psutil.Process, stacks_fd: int) -> list[str]:
     text = b""
     wait_s = LONGEST_S
     while select.select([stacks_fd], [], [], wait_s)[0]:
-        text += os.read(stacks_fd, 65536)
+        data = os.read(stacks_fd, 65536)
+        if not data:
+            break
+        text += data
         wait_s = QUIET_S
     return text.decode(errors="replace").splitlines() or ["no Python stack within %g s" % LONGEST_S]
 

@@ -40,13 +40,17 @@ def _print_table(console: rich.console.Console, plan: Plan, results: list[Result
     by_job = {(result.job.combination, result.job.mode): result for result in results}
     for combination in plan.combinations:
         found = [by_job.get((combination, mode)) for mode in modes]
-        row: list[Union[str, Text]] = [combination.case.name, combination.packages.label, combination.interpreter.label]
+        row: list[Union[str, Text]] = [combination.case.name, combination.packages.label, _python(combination)]
         if combination in plan.missing:
             row += ["–"] * len(modes) + ["", Text("missing: " + plan.missing[combination], style="yellow")]
         else:
             row += [_cell(result) for result in found] + [_init_times(found[-1]), _verdicts(found)]
         table.add_row(*row)
     console.print(table)
+
+
+def _python(combination: Combination) -> str:
+    return "" if combination.case.any_interpreter else combination.interpreter.label
 
 
 def _cell(result: Optional[Result]) -> Text:

@@ -38,6 +38,7 @@ class ForkLoopTest(unittest.TestCase):
         self.symptoms = SymptomWatch((KnownSymptom(re.compile("well known"), "known"),))
         self.trial = Trial(
             packages=PackageSet("none", "0", ()),
+            site=Path(directory.name),
             interpreter=Interpreter(Path(sys.executable), sys.version_info[:3]),
             count=FORKS,
             timeout_s=TIMEOUT_S,
@@ -45,7 +46,7 @@ class ForkLoopTest(unittest.TestCase):
             log=LabelledLog(log, "test"),
             symptoms=self.symptoms,
             stop=threading.Event(),
-            check_preload=lambda pid: None,
+            check_preload=lambda pid, said: None,
             record_init=lambda seconds: None,
         )
 
