@@ -33,6 +33,9 @@ $(T)/%: tests/programs/%.cc
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -MF $@.d -MT $@ $< -o $@ -lutil
 
+# OpenMP on libgomp.
+$(T)/quiesce_regions: VICTIM_FLAGS += -fopenmp
+
 $(T)/lib%.so: tests/programs/%.cc
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -MF $@.d -MT $@ -shared -fPIC $< -o $@

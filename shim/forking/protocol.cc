@@ -11,6 +11,7 @@
 #include "shim/locks/held.h"
 #include "shim/reporting/modules.h"
 #include "shim/reviving/callback.h"
+#include "shim/reviving/quiesce.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/create.h"
 #include "shim/threads/thread.h"
@@ -46,12 +47,16 @@ class Protocol {
   // In CPython its hook comes first, with the GIL released: then before() finds this done.
   static void come_to_rest() {
     reviving::call_before_fork();  // runtimes' own preparation, while everything still runs
+    reviving::quiesce();           // before the gate: pools are joined
     modules::refresh();
     safepoint::reach();
   }
 
   static void before(const void* caller) {
-    if (!safepoint::held_by_this_thread()) reviving::call_before_fork();
+    if (!safepoint::held_by_this_thread()) {
+      reviving::call_before_fork();
+      reviving::quiesce();
+    }
     if (has_threads() || has_lost_threads()) note_origin(caller);
     if (!has_threads()) return;
     modules::refresh();     // the child may not: dl_iterate_phdr can hang there

@@ -15,12 +15,14 @@ namespace forkmend {
 enum class Policy : std::uint8_t {
   leave,     // known to heal itself: never touched, never reported
   report,    // watched and reported only
+  quiesce,   // its own pause is called before fork
   drain,     // fork waits for the safepoint
   callback,  // drain, and the runtime's own respawn function at the first enqueue
 };
 
-inline constexpr int kPolicyCount = 4;
-inline constexpr const char* kPolicyNames[kPolicyCount] = {"leave", "report", "drain", "callback"};
+inline constexpr int kPolicyCount = 5;
+inline constexpr const char* kPolicyNames[kPolicyCount] = {"leave", "report", "quiesce", "drain",
+                                                           "callback"};
 
 // Limits of one profile. A profile file that exceeds one is refused with the line and the limit.
 inline constexpr std::size_t kProfileNameSize = 32;       // longest built-in name is 12

@@ -6,6 +6,7 @@
 #include "shim/base/spinlock.h"
 #include "shim/base/text.h"
 #include "shim/reporting/event.h"
+#include "shim/reviving/quiesce.h"
 #include "shim/runtimes/configuration.h"
 
 namespace forkmend::runtimes {
@@ -42,6 +43,7 @@ void clear(Runtime& r) {
   r.live.store(0);
   r.misses.store(0);
   r.enqueued.store(0);
+  r.pause = nullptr;
   r.callbacks = {};
   r.user = nullptr;
   r.reviving.store(0);
@@ -68,6 +70,7 @@ Runtime* for_profile(const configuration::Match& match, const modules::Module* m
   r->profile_origin = match.origin;
   r->policy = configuration::policy_for(r->name, known ? match.profile->policy : Policy::report);
   r->settle = known && match.profile->settle != 0;
+  if (r->policy == Policy::quiesce) reviving::prepare_quiesce(*r);
   if (known && settings.log == Log::info)
     say("recognised {}: threads of {}, policy {}", r->name, module->path,
         kPolicyNames[static_cast<int>(r->policy)]);

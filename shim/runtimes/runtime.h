@@ -36,6 +36,7 @@ struct Runtime {
   // Work handed to it since the fork that lost its threads (evidence of a lockup).
   std::atomic<std::uint32_t> enqueued;
   std::atomic<const void*> enqueued_object;
+  int (*pause)(int);  // of policy quiesce
   // Set by the public API.
   forkmend_callbacks callbacks;
   void* user;

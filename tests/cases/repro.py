@@ -39,5 +39,6 @@ def with_shim(t):
 
 @test("soak/repro, 1,000 forks of everything", deadline=4 * 3600, soak=True)
 def thousand(t):
-    suite(t, "--without", "--count", "100", "--timeout", "5", within=2 * 3600)
-    suite(t, "--with", "--count", "1000", "--timeout", "5", within=2 * 3600)
+    cases = ("statsig", "statsig-mp", "statsig-fake", "statsig-4")
+    suite(t, *cases, "--without", "--count", "100", "--timeout", "5", within=2 * 3600)
+    suite(t, *cases, "--with", "--count", "1000", "--timeout", "5", within=2 * 3600)

@@ -15,22 +15,23 @@ constexpr int kMessages = 10;
 constexpr int kBacklog = 50;
 rd_kafka_t* producer;
 int delivered, failed;
-pid_t counted_for;
+// Of the messages whose reports count: what the parent had sent at the fork is reported in both
+// processes.
+long batch;
 
 void on_report(rd_kafka_t*, const rd_kafka_message_t* message, void*) {
-  // What the parent had sent at the fork is reported in both processes.
-  if (static_cast<pid_t>(reinterpret_cast<long>(message->_private)) != counted_for) return;
+  if (reinterpret_cast<long>(message->_private) != batch) return;
   (message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? delivered : failed)++;
 }
 
 bool produce(int messages) {
-  counted_for = getpid();
+  batch++;
   static char text[] = "message";
   for (int i = 0; i < messages; i++) {
     const auto error = rd_kafka_producev(
         producer, RD_KAFKA_V_TOPIC("catalogue"), RD_KAFKA_V_VALUE(text, sizeof text - 1),
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_OPAQUE(reinterpret_cast<void*>(static_cast<long>(getpid()))), RD_KAFKA_V_END);
+        RD_KAFKA_V_OPAQUE(reinterpret_cast<void*>(batch)), RD_KAFKA_V_END);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
   }
   return true;
@@ -77,5 +78,9 @@ int main(int count, char** arguments) {
     return 2;
   }
   return victim::fork_loop(
-      options, [&] { if (options.busy) produce(kBacklog); }, child, flush, victim::as_it_is);
+      options,
+      [&] {
+        if (options.busy) produce(kBacklog);
+      },
+      child, flush, victim::as_it_is);
 }

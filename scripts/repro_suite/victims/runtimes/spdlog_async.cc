@@ -44,7 +44,7 @@ void log(int lines) {
 
 // Lost lines never come: no event tells that, so it is waited for as long as a person would.
 bool wait_until_written(int lines) {
-  for (int i = 0; i < 1000 && written->lines < lines; i++) victim::pause_ms(2);
+  for (int i = 0; i < 700 && written->lines < lines; i++) victim::pause_ms(2);
   return written->lines == lines;
 }
 
