@@ -148,7 +148,7 @@ void check_policy_setting() {
     const std::size_t colon = item.rfind(':');
     if (colon == std::string_view::npos || !parse_policy(item.substr(colon + 1), policy))
       report_setting("FORKMEND_POLICY", item,
-                     "NAME:leave, NAME:report, NAME:drain, comma-separated");
+                     "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, comma-separated");
   });
 }
 
