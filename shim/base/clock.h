@@ -22,7 +22,7 @@ inline timespec to_timespec(Nanoseconds ns) {
   return {static_cast<time_t>(ns / kSecond), static_cast<long>(ns % kSecond)};
 }
 inline Nanoseconds now(clockid_t clock = CLOCK_MONOTONIC) {
-  timespec t;
+  timespec t{};
   sys::call(SYS_clock_gettime, clock, sys::arg(&t));
   return to_nanoseconds(t);
 }
