@@ -38,6 +38,7 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(pthread_timedjoin_np, int, (pthread_t, void**, const timespec*), nullptr)                      \
   X(pthread_clockjoin_np, int, (pthread_t, void**, clockid_t, const timespec*), nullptr)           \
   X(pthread_setname_np, int, (pthread_t, const char*), nullptr)                                    \
+  X(pthread_exit, void, (void*), nullptr)                                                          \
   X(thrd_create, int, (thrd_t*, thrd_start_t, void*), nullptr)                                     \
   X(thrd_join, int, (thrd_t, int*), nullptr)                                                       \
   X(pthread_mutex_lock, int, (pthread_mutex_t*), nullptr)                                          \

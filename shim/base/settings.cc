@@ -93,6 +93,7 @@ constexpr Row kRows[] = {
     {"orphans", "report, reset or abort", [](const char* v) { return parse_orphans(v); }},
     {"drain_ms", kMilliseconds,
      [](const char* v) { return parse_milliseconds(v, settings.drain); }},
+    {"exit_ms", kMilliseconds, [](const char* v) { return parse_milliseconds(v, settings.exit); }},
     {"grace_ms", kMilliseconds,
      [](const char* v) { return parse_milliseconds(v, settings.grace); }},
     {"threshold_ms", kMilliseconds,

@@ -25,6 +25,7 @@ struct Settings {
   Log log = Log::quiet;
   Orphans orphans = Orphans::report;
   Nanoseconds drain = 1 * kSecond;       // how long fork may be held
+  Nanoseconds exit = 1 * kSecond;        // how long one runtime may hold up exit
   Nanoseconds grace = 1 * kSecond;       // before a certain lockup is reported
   Nanoseconds threshold = 10 * kSecond;  // before a likely lockup is reported
   const char* profiles = "";             // FORKMEND_PROFILES

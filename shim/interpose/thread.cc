@@ -1,5 +1,6 @@
 // Threads: creation, joins, names.
 #include "shim/base/load.h"
+#include "shim/exiting/park.h"
 #include "shim/interpose/c11.h"
 #include "shim/interpose/interpose.h"
 #include "shim/threads/create.h"
@@ -19,7 +20,14 @@ FORKMEND_EXPORT int thrd_create(thrd_t* handle, thrd_start_t start, void* argume
   return threads::create_c11(handle, start, argument, FORKMEND_CALLER);
 }
 
+FORKMEND_EXPORT __attribute__((noreturn)) void pthread_exit(void* result) {
+  exiting::before_thread_exit(FORKMEND_CALLER);
+  real().pthread_exit(result);
+  __builtin_unreachable();
+}
+
 FORKMEND_EXPORT int pthread_join(pthread_t thread, void** result) {
+  exiting::before_join(thread);
   return waiting::join(thread, result, FORKMEND_CALLER);
 }
 

@@ -132,6 +132,36 @@ void report_drain_missed(const Runtime& runtime, Nanoseconds waited, Nanoseconds
     report_file::write_line(line.view());
 }
 
+void report_exit_freed(const Thread& parked, const void* object, std::string_view kind,
+                       std::string_view action) {
+  Text<4096> line;
+  Json json(line);
+  report_file::begin_event(json, "exit-freed");
+  json.field("tid", parked.tid.load()).field("name", parked.name).field("kind", kind);
+  json.field_address("object", object).field("action", action);
+  json.field("runtime", parked.runtime != nullptr ? parked.runtime->name : "").close('}');
+  line.end_line();
+  report_file::write_line(line.view());
+  if (settings.log == Log::info)
+    say("exit waited for a {} of thread {} \"{}\", which was parked because the interpreter is gone: "
+        "{}",
+        kind, parked.tid.load(), parked.name, action);
+}
+
+void report_stop_missed(const Runtime& runtime, std::string_view step, Nanoseconds waited,
+                        Nanoseconds allowed) {
+  Text<4096> line;
+  Json json(line);
+  report_file::begin_event(json, "stop-missed");
+  json.field("runtime", runtime.name).field("step", step).field("waited_ns", waited);
+  json.field("allowed_ns", allowed).close('}');
+  line.end_line();
+  report_file::write_line(line.view());
+  if (settings.log == Log::info)
+    say("exit did not wait longer than {} ms for {}: {}", allowed / kMillisecond, runtime.name,
+        step == "stop" ? "its stop callback did not return" : "its threads did not end");
+}
+
 void report_respawn_failed(const Runtime& runtime, int error) {
   Text<4096> line;
   Json json(line);

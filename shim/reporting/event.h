@@ -39,6 +39,17 @@ void report_off(std::string_view feature, std::string_view reason);
 // A runtime missed the deadline of a fork: who, and what the thread was doing.
 void report_drain_missed(const Runtime& runtime, Nanoseconds waited, Nanoseconds allowed);
 
+// A parked thread of a process that exits had what the exiting thread waits for: `action` is what
+// was done about it, to the object of that kind.
+struct Thread;
+void report_exit_freed(const Thread& parked, const void* object, std::string_view kind,
+                       std::string_view action);
+
+// A runtime did not stop in time when the process exited: `step` is "stop" (its callback did not
+// return) or "join" (its threads did not end).
+void report_stop_missed(const Runtime& runtime, std::string_view step, Nanoseconds waited,
+                        Nanoseconds allowed);
+
 // The respawn callback failed with an errno value; the next enqueue tries again.
 void report_respawn_failed(const Runtime& runtime, int error);
 

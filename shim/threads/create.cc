@@ -10,6 +10,7 @@
 #include "shim/forking/gate.h"
 #include "shim/forking/protocol.h"
 #include "shim/locks/layout.h"
+#include "shim/python/entry.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/first.h"
 #include "shim/threads/thread.h"
@@ -95,6 +96,7 @@ Thread* prepare(const void* caller, const void* symbol) {
   t->creator = caller;
   t->start_symbol = symbol;
   runtimes::enter(*t, runtimes::attribute(caller, symbol));
+  python::entry::guard(caller, symbol);
   return t;
 }
 

@@ -97,6 +97,7 @@ Thread* allocate() {
   t->invisible.store(0, std::memory_order_relaxed);
   t->wait.call.store(WaitCall::none, std::memory_order_relaxed);
   t->activity = {-1, 0, 0, 0};
+  t->exit_park.store(0, std::memory_order_relaxed);
   t->held.count = 0;
   t->held.overflow = 0;
   for (const void*& object : t->signalled) object = nullptr;

@@ -71,6 +71,10 @@ class RuntimePointer {
   std::atomic<Runtime*> pointer_{nullptr};
 };
 
+// What a thread that was parked because the process exits (exiting/park.h) waits for.
+inline constexpr std::uint32_t kParkedForExit = 1;  // nothing
+inline constexpr std::uint32_t kEndForJoin = 2;     // it has to end: somebody joins it
+
 struct alignas(64) Thread {
   // Identity.
   std::atomic<std::uint32_t> generation;
@@ -97,6 +101,8 @@ struct alignas(64) Thread {
   HeldLocks held;
   const void* signalled[kSignalledSlots];
   std::uint32_t signalled_next;
+  std::atomic<std::uint32_t> exit_park;  // 0, or one of the two above
+  std::uintptr_t parked_from;            // its stack pointer there
   Thread* next_free;
 };
 

@@ -16,6 +16,8 @@ KINDS = {
     "off": {"feature": str, "reason": str},
     "drain-missed": {"runtime": str, "waited_ns": int, "allowed_ns": int, "misses": int, "threads": list},
     "respawn-failed": {"runtime": str, "errno": int},
+    "exit-freed": {"tid": int, "name": str, "kind": str, "object": str, "action": str, "runtime": str},
+    "stop-missed": {"runtime": str, "step": str, "waited_ns": int, "allowed_ns": int},
 }
 LOST = {"generation": int, "serial": int, "tid_in_parent": int, "name": str, "runtime": str, "dso": str, "creator": str,
         "at_fork": dict, "held": list}
