@@ -45,7 +45,9 @@ typedef struct forkmend_callbacks {
   /* In the child, at the first enqueue, in the thread that enqueues: start the threads again.
    * Returns 0, or an errno value (EAGAIN, ENOMEM): it is called again at the next enqueue. */
   int (*respawn)(void* user);
-  /* When the process begins to exit: stop the threads. Not called in a child that lost them. */
+  /* When the process exits: stop the threads and join them. Called where an exit handler that was
+   * registered together with the runtime would run, in a thread of its own, without the GIL; exit
+   * waits FORKMEND_EXIT_MS for it and for the threads' end. Not called in a child that lost them. */
   void (*stop)(void* user);
 } forkmend_callbacks;
 

@@ -27,7 +27,6 @@ from repro_suite.tables import new_console, new_table
 from repro_suite.verdict import exit_status
 
 BAD_USAGE = 2
-DEFAULT_COUNT = 50
 # That of the published repro. A child that hangs does so for ever: 5 s show as much, if the machine is not overloaded.
 DEFAULT_TIMEOUT_S = 300.0
 # Children that hang cost time and no CPU, so more jobs than CPUs run side by side.
@@ -78,7 +77,7 @@ def _run_parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="say what the cases are and what is expected of them")
     parser.add_argument("--quick", action="store_true", help="a small selection that takes minutes, not hours")
     parser.add_argument(
-        "--count", type=_positive_int, metavar="N", help="forks of each combination (default %d)" % DEFAULT_COUNT
+        "--count", type=_positive_int, metavar="N", help="forks or processes of each combination (default: the case's own)"
     )
     parser.add_argument(
         "--count-without",
@@ -191,7 +190,7 @@ def _run(options: argparse.Namespace, cases: list[Case]) -> int:
 
 
 def _extent(options: argparse.Namespace, modes: Sequence[Mode]) -> Extent:
-    counts = QUICK_COUNTS if options.quick else dict.fromkeys(Mode, DEFAULT_COUNT)
+    counts = QUICK_COUNTS if options.quick else dict.fromkeys(Mode)
     return Extent(
         counts={mode: _count(options, mode) or counts[mode] for mode in modes},
         timeout_s=options.timeout,

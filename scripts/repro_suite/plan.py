@@ -62,8 +62,8 @@ class Plan:
 class Extent:
     """How much of each combination is run."""
 
-    counts: dict[Mode, int]
     # None: each case's own.
+    counts: dict[Mode, Optional[int]]
     timeout_s: Optional[float]
     default_timeout_s: float
 
@@ -87,7 +87,7 @@ def make_plan(cases: Sequence[Case], interpreters: Sequence[Interpreter], extent
                     missing[combination] = reason
     # All of one mode first: "before" is complete when "after" begins.
     jobs = [
-        Job(combination, mode, count, extent.timeout_of(combination.case))
+        Job(combination, mode, count or combination.case.default_count, extent.timeout_of(combination.case))
         for mode, count in extent.counts.items()
         for combination in runnable
     ]

@@ -64,7 +64,7 @@ def _cell(result: Optional[Result]) -> Text:
         text += "; stderr: " + _counter(result.symptoms)
     if result.false_alarms:
         text += "; %d false alarm(s)" % len(result.false_alarms)
-    return Text(text, style="green" if judge(result) in (Verdict.CLEAN, Verdict.HEALTHY) else "red")
+    return Text(text, style="green" if judge(result).good and not tally.bad else "red")
 
 
 def _init_times(result: Optional[Result]) -> str:

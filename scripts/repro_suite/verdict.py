@@ -18,13 +18,14 @@ class Verdict(enum.Enum):
     NOT_CLEAN = "not clean"
     AS_EXPECTED = "reproduced"
     HEALTHY = "healthy"
+    MEASURED = "measured"
     NOT_REPRODUCED = "not reproduced"
     INTERRUPTED = "interrupted"
     ERROR = "error"
 
     @property
     def good(self) -> bool:
-        return self in (Verdict.CLEAN, Verdict.AS_EXPECTED, Verdict.HEALTHY)
+        return self in (Verdict.CLEAN, Verdict.AS_EXPECTED, Verdict.HEALTHY, Verdict.MEASURED)
 
 
 def judge(result: Result) -> Verdict:
@@ -36,6 +37,8 @@ def judge(result: Result) -> Verdict:
         clean = result.tally.bad == 0 and not result.symptoms and not result.false_alarms
         return Verdict.CLEAN if clean else Verdict.NOT_CLEAN
     expectation = result.job.combination.case.expectation
+    if expectation.anything:
+        return Verdict.MEASURED
     if not expectation.met_by(result.tally):
         return Verdict.NOT_REPRODUCED
     return Verdict.HEALTHY if expectation.healthy else Verdict.AS_EXPECTED

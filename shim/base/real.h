@@ -26,7 +26,6 @@ struct dl_phdr_info;
 
 namespace forkmend {
 
-using MainFn = int (*)(int, char**, char**);
 using SyscallFn = long (*)(long, long, long, long, long, long, long);
 
 // name, return type, parameters, version (nullptr: the default one). One line per symbol.
@@ -88,11 +87,8 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(_Fork, pid_t, (), nullptr)                                                                     \
   X(daemon, int, (int, int), nullptr)                                                              \
   X(forkpty, pid_t, (int*, char*, const termios*, const winsize*), nullptr)                        \
-  X(exit, void, (int), nullptr)                                                                    \
-  X(_exit, void, (int), nullptr)                                                                   \
   X(quick_exit, void, (int), nullptr)                                                              \
-  X(dl_iterate_phdr, int, (int (*)(dl_phdr_info*, size_t, void*), void*), nullptr)                 \
-  X(__libc_start_main, int, (MainFn, int, char**, void (*)(), void (*)(), void (*)(), void*), nullptr)
+  X(dl_iterate_phdr, int, (int (*)(dl_phdr_info*, size_t, void*), void*), nullptr)
 // clang-format on
 
 struct Real {

@@ -73,6 +73,8 @@ int show(const std::string& name) {
   row("from", found->origin);
   row("policy", policy_name(profile));
   if (profile.settle != 0) row("settle", "fork waits until its threads wait of their own accord");
+  if (profile.asks_first != 0)
+    row("asks first", "its threads are parked when they ask for an interpreter that is gone");
   if (profile.dso[0][0] != '\0') row("library", pattern_list(profile.dso));
   if (profile.thread[0][0] != '\0') row("thread", pattern_list(profile.thread));
   row("measured", profile.measured[0] != '\0' ? profile.measured : "no version");

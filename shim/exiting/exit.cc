@@ -1,29 +1,181 @@
 #include "shim/exiting/exit.h"
 
-#include <atomic>
+#include <pthread.h>
+#include <signal.h>
 
-#include "shim/base/load.h"
-#include "shim/reviving/callback.h"
+#include "shim/base/clock.h"
+#include "shim/base/real.h"
+#include "shim/base/settings.h"
+#include "shim/base/syscall.h"
+#include "shim/forking/gate.h"
+#include "shim/reporting/event.h"
+#include "shim/runtimes/runtime.h"
+#include "shim/threads/thread.h"
+
+// libc's list of exit handlers. A handler without an object belongs to the process.
+extern "C" int __cxa_atexit(void (*handler)(void*), void* argument, void* object);
 
 namespace forkmend::exiting {
+
+FORKMEND_SAME_PAGE std::atomic<bool> holding{false};
+
 namespace {
 
-FORKMEND_SAME_PAGE std::atomic<bool> begun{false};
-FORKMEND_SAME_PAGE MainFn program_main;
+// What the exit phase keeps of a runtime, by its place in the table.
+struct Stop {
+  std::atomic<int> places;  // handlers in libc's list
+  std::atomic<bool> scheduled, stopped;
+  std::atomic<std::uint32_t> returned;  // the callback has; a futex
+};
+constinit Stop stops[runtimes::kMaxRuntimes]{};
+
+// libc's list cannot be shortened. A program that registers and unregisters for ever keeps the
+// places of its first so many registrations: 32 KiB at most.
+constexpr int kMostPlaces = 1024;
+
+Stop& stop_of(const Runtime& r) { return stops[&r - &runtimes::at(0)]; }
+
+void* call_stop(void* runtime) {
+  Runtime& r = *static_cast<Runtime*>(runtime);
+  r.callbacks.stop(r.user);
+  Stop& stop = stop_of(r);
+  stop.returned.store(1);
+  sys::futex_wake_all(&stop.returned);
+  return nullptr;
+}
+
+// In a thread of its own, since a callback that hangs cannot be left behind in any other way.
+// Signals stay with the program's threads. Where no thread can be had it runs here.
+void start_stop(Runtime& r) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread;
+  const int error = real().pthread_create(&thread, &attributes, call_stop, &r);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_attr_destroy(&attributes);
+  if (error != 0) call_stop(&r);
+}
+
+bool wait_until_returned(Stop& stop, Nanoseconds deadline) {
+  while (stop.returned.load() == 0) {
+    const Nanoseconds left = deadline - now();
+    if (left <= 0) return false;
+    const timespec timeout = to_timespec(left);
+    sys::futex_wait(&stop.returned, 0, &timeout);
+  }
+  return true;
+}
+
+bool has_threads(const Runtime& r) {
+  bool found = false;
+  threads::for_each([&](Thread& t) {
+    const int tid = t.tid.load(std::memory_order_relaxed);
+    found = t.runtime == &r && threads::is_live(t) && &t != threads::self() &&
+            t.state.load() != ThreadState::free &&
+            (tid == 0 || sys::thread_exists(sys::getpid(), tid));
+    return !found;
+  });
+  return found;
+}
+
+// A thread's end cannot be waited for without joining it, which is for its owner to do. The
+// callback of a runtime that joins has nothing left for us.
+bool wait_until_gone(const Runtime& r, Nanoseconds deadline) {
+  constexpr Nanoseconds kShortest = 50 * kMicrosecond, kLongest = 2 * kMillisecond;
+  for (Nanoseconds pause = kShortest; has_threads(r); pause = pause < kLongest ? 2 * pause : pause) {
+    if (now() >= deadline) return false;
+    const timespec time = to_timespec(pause);
+    sys::call(SYS_nanosleep, sys::arg(&time), 0);
+  }
+  return true;
+}
+
+void stop_runtime(Runtime& r) {
+  Stop& stop = stop_of(r);
+  if (!r.in_use.load() || r.callbacks.stop == nullptr || r.handle.lost != 0) return;
+  if (stop.stopped.exchange(true)) return;
+  const Nanoseconds began = now(), deadline = began + settings.exit;
+  stop.returned.store(0);
+  start_stop(r);
+  const char* missed = nullptr;
+  if (!wait_until_returned(stop, deadline)) {
+    missed = "stop";
+  } else if (!wait_until_gone(r, deadline)) {
+    missed = "join";
+  }
+  if (missed != nullptr) {
+    report_stop_missed(r, missed, now() - began, settings.exit);
+  } else if (r.callbacks.respawn != nullptr) {
+    // A handler of the program's that comes later and hands it work gets its threads again.
+    __atomic_store_n(&r.handle.lost, 1, __ATOMIC_RELEASE);
+  }
+}
+
+// --- threads that nobody stops ---------------------------------------------------------------------
+
+Thread* exiter;
+Nanoseconds held_until;
+bool closed;  // by us
+std::uint32_t held_in;  // the generation: the gate of a child that a handler forks is open
+
+// Past the deadline the gate is open again: whatever is wrong, exit is not held up for ever.
+void hold() {
+  if (runtimes::registered_threads.load() == 0 || settings.exit == 0) return;
+  if (holding.exchange(true)) return;
+  exiter = threads::self();
+  if (exiter != nullptr && exiter->registered) runtimes::leave(*exiter);
+  held_until = now() + settings.exit;
+  held_in = threads::generation.load();
+  closed = true;
+  gate::close(held_until);
+}
+
+bool is_exiter() {
+  return exiter != nullptr && exiter == threads::self() && held_in == threads::generation.load();
+}
+
+void at_exit(void* runtime) {
+  Runtime& r = *static_cast<Runtime*>(runtime);
+  stop_runtime(r);
+  if (r.in_use.load() && runtimes::has_gate(r.policy) && has_threads(r)) hold();
+}
 
 }  // namespace
 
-void begin() {
-  if (begun.exchange(true)) return;
-  reviving::call_stop();
+void schedule(Runtime& r) {
+  Stop& stop = stop_of(r);
+  if (stop.scheduled.load(std::memory_order_relaxed) || stop.scheduled.exchange(true)) return;
+  stop.stopped.store(false);
+  if (stop.places.fetch_add(1) >= kMostPlaces) return;
+  __cxa_atexit(at_exit, &r, nullptr);
 }
 
-void set_main(MainFn main) { program_main = main; }
+void forget(const Runtime& r) { stop_of(r).scheduled.store(false); }
 
-int run_main(int argc, char** argv, char** environment) {
-  const int status = program_main(argc, argv, environment);
-  if (is_active()) begin();
-  return status;
+bool has_work() {
+  bool found = false;
+  runtimes::for_each([&](const Runtime& r) { found = found || r.callbacks.stop != nullptr; });
+  return found;
+}
+
+void begin() {
+  for (int i = runtimes::highest() - 1; i >= 0; i--) stop_runtime(runtimes::at(i));
+}
+
+void let_run() {
+  if (!is_exiter() || !closed) return;
+  closed = false;
+  gate::open();
+}
+
+void hold_again() {
+  if (!is_exiter() || closed || now() >= held_until) return;
+  closed = true;
+  gate::close(held_until);
 }
 
 }  // namespace forkmend::exiting

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "shim/base/compiler.h"
+#include "shim/python/at_exit.h"
 #include "shim/python/audit.h"
 #include "shim/python/capi.h"
 #include "shim/python/hooks.h"
@@ -28,11 +29,11 @@ FORKMEND_COLD void enter() {
   const Stage next = audit::allocator_changed() ? Stage::watching : Stage::done;
   if (stage.exchange(next) != Stage::waiting) return;
   const ErrorKeeper error;
-  if (hooks::register_at_fork()) {
+  if (hooks::register_at_fork() && at_exit::install()) {
     installed.store(true, std::memory_order_release);
   } else {
     api.PyErr_Clear();
-    report_off("python", "os.register_at_fork() failed");
+    report_off("python", "os.register_at_fork() or atexit.register() failed");
   }
 }
 

@@ -15,6 +15,7 @@
 #include "shim/python/finalizing.h"
 #include "shim/reporting/event.h"
 #include "shim/reporting/modules.h"
+#include "shim/runtimes/runtime.h"
 
 namespace forkmend::python::entry {
 namespace {
@@ -42,18 +43,36 @@ void guarded_acquire(PyThreadState* state) {
   real_acquire(state);
 }
 
+int (*real_is_initialized)();
+int (*real_is_finalizing)();
+
+// Only in libraries that panic at the answer: others ask in order to stay away, and go on.
+int guarded_is_initialized() {
+  stop_if_late();
+  return real_is_initialized();
+}
+int guarded_is_finalizing() {
+  stop_if_late();
+  return real_is_finalizing();
+}
+
 struct Way {
   const char* name;
   void* guard;
   void** real;
+  bool asks;
 };
 const Way kWays[] = {
     {"PyGILState_Ensure", reinterpret_cast<void*>(&guarded_ensure),
-     reinterpret_cast<void**>(&real_ensure)},
+     reinterpret_cast<void**>(&real_ensure), false},
     {"PyEval_RestoreThread", reinterpret_cast<void*>(&guarded_restore),
-     reinterpret_cast<void**>(&real_restore)},
+     reinterpret_cast<void**>(&real_restore), false},
     {"PyEval_AcquireThread", reinterpret_cast<void*>(&guarded_acquire),
-     reinterpret_cast<void**>(&real_acquire)},
+     reinterpret_cast<void**>(&real_acquire), false},
+    {"Py_IsInitialized", reinterpret_cast<void*>(&guarded_is_initialized),
+     reinterpret_cast<void**>(&real_is_initialized), true},
+    {"Py_IsFinalizing", reinterpret_cast<void*>(&guarded_is_finalizing),
+     reinterpret_cast<void**>(&real_is_finalizing), true},
 };
 
 // --- the slots -------------------------------------------------------------------------------------
@@ -144,7 +163,7 @@ bool store(const Image& image, void** slot, void* value) {
   return true;
 }
 
-bool guard_slots(const Image& image) {
+bool guard_slots(const Image& image, bool asks_first) {
   for (int table = 0; table < 2; table++) {
     for (std::size_t i = 0; i < image.count[table]; i++) {
       const ElfW(Rela)& relocation = image.relocations[table][i];
@@ -153,7 +172,7 @@ bool guard_slots(const Image& image) {
       const char* name = image.names + image.symbols[ELF64_R_SYM(relocation.r_info)].st_name;
       if (name[0] != 'P' || name[1] != 'y') continue;
       for (const Way& way : kWays) {
-        if (strcmp(name, way.name) != 0 || *way.real == nullptr) continue;
+        if ((way.asks && !asks_first) || *way.real == nullptr || strcmp(name, way.name) != 0) continue;
         if (!store(image, reinterpret_cast<void**>(image.bias + relocation.r_offset), way.guard))
           return false;
       }
@@ -165,12 +184,12 @@ bool guard_slots(const Image& image) {
 // Which libraries were looked at. Index: modules::index_of.
 std::atomic<bool> seen[modules::kMaxModules];
 
-void guard_module(const modules::Module* module) {
+void guard_module(const modules::Module* module, bool asks_first) {
   if (module == nullptr || seen[modules::index_of(*module)].exchange(true)) return;
   const auto interpreter = reinterpret_cast<std::uintptr_t>(*kWays[0].real);
   if (interpreter - module->lo < module->hi - module->lo) return;
   Image image{};
-  if (image.read(*module) && !guard_slots(image))
+  if (image.read(*module) && !guard_slots(image, asks_first))
     report_off("guard at interpreter exit", "mprotect of a global offset table failed");
 }
 
@@ -188,10 +207,12 @@ bool find_ways() {
 
 }  // namespace
 
-void guard(const void* caller, const void* symbol) {
+void guard(const void* caller, const void* symbol, const Runtime* runtime) {
   if (!audit::available() || !find_ways()) return;
-  guard_module(modules::find_or_refresh(caller));
-  guard_module(modules::find_or_refresh(symbol));
+  const bool asks_first =
+      runtime != nullptr && runtime->profile != nullptr && runtime->profile->asks_first != 0;
+  guard_module(modules::find_or_refresh(caller), asks_first);
+  guard_module(modules::find_or_refresh(symbol), asks_first);
 }
 
 }  // namespace forkmend::python::entry

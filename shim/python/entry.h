@@ -9,10 +9,15 @@
 // library that creates no thread, or a pointer that a library took by itself with dlsym.
 #pragma once
 
+namespace forkmend {
+struct Runtime;
+}
+
 namespace forkmend::python::entry {
 
 // A thread is being created by the code at `caller`; `symbol` lies in the library whose code it
-// will run (they differ for std::thread). Once a library; a few loads without an interpreter.
-void guard(const void* caller, const void* symbol);
+// will run (they differ for std::thread). `runtime` is the new thread's, or null. Once a library; a
+// few loads without an interpreter.
+void guard(const void* caller, const void* symbol, const Runtime* runtime);
 
 }  // namespace forkmend::python::entry

@@ -6,6 +6,7 @@
 #include "shim/base/load.h"
 #include "shim/base/settings.h"
 #include "shim/base/syscall.h"
+#include "shim/exiting/exit.h"
 #include "shim/forking/protocol.h"
 #include "shim/locks/adopted.h"
 #include "shim/reporting/event.h"
@@ -33,6 +34,7 @@ forkmend_runtime* add(const char* name, const forkmend_callbacks* callbacks, voi
     memcpy(&r->callbacks, callbacks, size);
   }
   r->user = user;
+  exiting::schedule(*r);
   return &r->handle;
 }
 
@@ -83,6 +85,7 @@ void remove(forkmend_runtime* handle) {
     return true;
   });
   locks::forget(r);
+  exiting::forget(*r);
   runtimes::remove(r);
 }
 
@@ -96,14 +99,6 @@ void call_child(const ChildEntry&) {
   runtimes::for_each([](Runtime& r) {
     if (r.callbacks.child != nullptr && r.handle.lost != 0) r.callbacks.child(r.user);
   });
-}
-
-void call_stop() {
-  for (int i = runtimes::highest() - 1; i >= 0; i--) {
-    Runtime& r = runtimes::at(i);
-    if (r.in_use.load() && r.callbacks.stop != nullptr && r.handle.lost == 0)
-      r.callbacks.stop(r.user);
-  }
 }
 
 }  // namespace forkmend::reviving

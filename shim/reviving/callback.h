@@ -14,8 +14,6 @@ namespace forkmend::reviving {
 void call_before_fork();
 // In the child, on entry.
 void call_child(const ChildEntry&);
-// When the process begins to exit, in reverse order of registration; not for lost runtimes.
-void call_stop();
 
 // The functions behind include/forkmend/forkmend.h; parameters and results as there.
 forkmend_runtime* add(const char* name, const forkmend_callbacks* callbacks, void* user,

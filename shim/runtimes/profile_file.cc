@@ -150,6 +150,15 @@ class Reader {
     if (const auto string = text(*node, what, Size)) copy(field, *string);
   }
 
+  void flag_into(std::uint8_t& field, const toml::node* node, std::string_view what) {
+    if (node == nullptr) return;
+    if (const auto* flag = node->as_boolean()) {
+      field = flag->get() ? 1 : 0;
+    } else {
+      wrong_type(*node, what, "write true or false, without quotes");
+    }
+  }
+
   std::size_t patterns_into(char (&field)[kProfilePatterns][kProfilePatternSize],
                             const toml::node* node, const std::string& what, bool file_name) {
     if (node == nullptr) return 0;
@@ -228,9 +237,9 @@ class Reader {
     int name_line = line;
     if (top_level) {
       unknown_keys(table, "the profile",
-                   {"name", "policy", "settle", "measured", "match", "fix", "profile", "settings"});
+                   {"name", "policy", "settle", "asks_first", "measured", "match", "fix", "profile", "settings"});
     } else {
-      unknown_keys(table, "[[profile]]", {"name", "policy", "settle", "measured", "match", "fix"});
+      unknown_keys(table, "[[profile]]", {"name", "policy", "settle", "asks_first", "measured", "match", "fix"});
     }
 
     if (const toml::node* node = table.get("name")) {
@@ -266,13 +275,8 @@ class Reader {
               "the profile has no policy: add policy = \"...\", one of " + policy_names());
     }
 
-    if (const toml::node* node = table.get("settle")) {
-      if (const auto* settle = node->as_boolean()) {
-        profile.settle = settle->get() ? 1 : 0;
-      } else {
-        wrong_type(*node, "settle", "write true or false, without quotes");
-      }
-    }
+    flag_into(profile.settle, table.get("settle"), "settle");
+    flag_into(profile.asks_first, table.get("asks_first"), "asks_first");
 
     read_measured(profile, table.get("measured"));
     read_match(profile, table.get("match"), name_line);

@@ -5,6 +5,7 @@
 #include "shim/base/settings.h"
 #include "shim/base/spinlock.h"
 #include "shim/base/text.h"
+#include "shim/exiting/exit.h"
 #include "shim/reporting/event.h"
 #include "shim/reviving/quiesce.h"
 #include "shim/runtimes/configuration.h"
@@ -138,6 +139,7 @@ void enter(Thread& t, Runtime* r) {
   r->live.fetch_add(1, std::memory_order_relaxed);
   if (!has_gate(r->policy)) return;
   t.registered = true;
+  exiting::schedule(*r);
   registered_threads.fetch_add(1);
   update_busy();
 }

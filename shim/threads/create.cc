@@ -96,7 +96,7 @@ Thread* prepare(const void* caller, const void* symbol) {
   t->creator = caller;
   t->start_symbol = symbol;
   runtimes::enter(*t, runtimes::attribute(caller, symbol));
-  python::entry::guard(caller, symbol);
+  python::entry::guard(caller, symbol, t->runtime);
   return t;
 }
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "shim/base/armed.h"
+#include "shim/exiting/exit.h"
 #include "shim/forking/protocol.h"
 #include "shim/threads/thread.h"
 #include "shim/waiting/watch.h"
@@ -38,9 +39,12 @@ class Blocking {
     wait.mutex = mutex;
     capture_here(wait.registers);
     wait.call.store(call, std::memory_order_release);
+    if (FORKMEND_UNLIKELY(exiting::holding.load(std::memory_order_relaxed))) exiting::let_run();
   }
   ~Blocking() {
-    if (active_) thread_.wait.call.store(WaitCall::none, std::memory_order_relaxed);
+    if (!active_) return;
+    thread_.wait.call.store(WaitCall::none, std::memory_order_relaxed);
+    if (FORKMEND_UNLIKELY(exiting::holding.load(std::memory_order_relaxed))) exiting::hold_again();
   }
   Blocking(const Blocking&) = delete;
   Blocking& operator=(const Blocking&) = delete;

@@ -105,6 +105,7 @@ class Pool {
   // Stores only. The jobs in the ring are the parent's; the child begins with an empty one.
   void on_child() {
     begin_ = end_ = 0;
+    stopping_ = false;
     submitted_ = done_ = 0;
     respawns_.store(0);
   }
@@ -140,7 +141,14 @@ class Pool {
     return error;
   }
 
-  void stop() { stops_++; }
+  // The threads that are idle, or will be: they end.
+  void stop() {
+    stops_++;
+    pthread_mutex_lock(&mutex_);
+    stopping_ = true;
+    pthread_cond_broadcast(&more_);
+    pthread_mutex_unlock(&mutex_);
+  }
 
   static void* consume(void* self) {
     of(self).work();
@@ -152,7 +160,8 @@ class Pool {
     adopted_threads_++;
     pthread_mutex_lock(&mutex_);
     for (;;) {
-      while (begin_ == end_) pthread_cond_wait(&more_, &mutex_);
+      while (begin_ == end_ && !stopping_) pthread_cond_wait(&more_, &mutex_);
+      if (begin_ == end_) break;
       const long work_ns = ring_[begin_++ % kRing];
       const long amount = ++sequence_;
       credit_ += amount;  // the invariant is broken from here …
@@ -165,6 +174,7 @@ class Pool {
       pthread_mutex_lock(&mutex_);
       if (++done_ == submitted_) pthread_cond_broadcast(&all_done_);
     }
+    pthread_mutex_unlock(&mutex_);
   }
 
   pthread_mutex_t mutex_;
@@ -174,6 +184,7 @@ class Pool {
   long begin_ = 0, end_ = 0;
   long submitted_ = 0, done_ = 0;
   long credit_ = 0, debit_ = 0, sequence_ = 0;
+  bool stopping_ = false;
   std::atomic<int> respawns_{0}, before_forks_{0}, stops_{0}, adopted_threads_{0};
   forkmend_runtime* runtime_ = nullptr;
   int adopted_ = 0;

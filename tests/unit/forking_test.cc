@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "shim/base/settings.h"
+#include "shim/exiting/exit.h"
 #include "shim/forking/gate.h"
 #include "shim/forking/protocol.h"
 #include "shim/forking/safepoint.h"
@@ -324,12 +325,12 @@ TEST_CASE("callbacks: before, child, respawn at the first enqueue, stop") {
           if (child != 0) {
             EXPECT(unit::reap(child) == 0);
             EXPECT(calls.before_fork == 1 && calls.child == 0 && calls.respawn == 0);
-            reviving::call_stop();
+            exiting::begin();
             EXPECT(calls.stop == 1);
             _exit(0);
           }
           EXPECT(calls.before_fork == 1 && calls.child == 1);
-          reviving::call_stop();
+          exiting::begin();
           EXPECT(calls.stop == 0);  // its threads are lost: there is nothing to stop
           EXPECT(reviving::enqueue(runtime) == EAGAIN);
           EXPECT(reviving::enqueue(runtime) == EAGAIN);

@@ -32,6 +32,7 @@ TEST_CASE("a profile with everything") {
 name = "statsig"
 policy = "drain"
 settle = true
+asks_first = true
 measured = ["0.4.2", "0.5.0"]
 [match]
 dso = ["a*.so", "b.so"]
@@ -47,6 +48,7 @@ code = "say \"so\""
   CHECK(std::string(profile.name) == "statsig");
   CHECK(profile.policy == Policy::drain);
   CHECK(profile.settle == 1);
+  CHECK(profile.asks_first == 1);
   CHECK(std::string(profile.measured) == "0.4.2, 0.5.0");
   CHECK(std::string(profile.dso[0]) == "a*.so");
   CHECK(std::string(profile.dso[1]) == "b.so");

@@ -1,0 +1,96 @@
+"""Runs a victim that lives once and leaves, and says what each of its ends came to.
+
+Promises: an end is good if the exit code is the one that the program asked for and stderr is empty; a program that is
+still there at the deadline is dumped and killed, and counts as a lockup. The very first process is only looked at: it
+shows that the victim runs under what the mode promises.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Callable
+
+from repro_suite.case import Trial
+from repro_suite.outcomes import Iteration, Outcome
+from repro_suite.victim import Silence, Victim, VictimUnusable, describe_status
+
+# Every other program asks for 0.
+EXIT_CODE = 3
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    iterations: int
+
+
+class ExitLoop:
+    """`argv_for` makes a command line of a scenario's name and the exit code that is asked for."""
+
+    def __init__(self, trial: Trial, scenarios: Sequence[Scenario], argv_for: Callable[[str, int], Sequence[str]]):
+        self._trial = trial
+        self._argv_for = argv_for
+        self._scenarios = scenarios
+
+    def run(self) -> Iterator[Iteration]:
+        self._check()
+        for number, name in enumerate(self._names(), 1):
+            if self._trial.stop.is_set():
+                return
+            yield self._live_once(number, name)
+
+    def _names(self) -> Iterator[str]:
+        """trial.count of them, in the scenarios' proportions."""
+        whole = sum(scenario.iterations for scenario in self._scenarios)
+        for place in range(self._trial.count):
+            at = place * whole // self._trial.count
+            for scenario in self._scenarios:
+                if at < scenario.iterations:
+                    yield scenario.name
+                    break
+                at -= scenario.iterations
+
+    def _check(self) -> None:
+        victim = self._start("hold", 0)
+        try:
+            event = victim.next_event(time.monotonic() + self._trial.timeout_s)
+            if isinstance(event, Silence):
+                raise VictimUnusable("the victim does not start: %s" % " | ".join(victim.last_stderr))
+            self._trial.check_preload(victim.pid, None)
+        finally:
+            victim.close()
+
+    def _start(self, name: str, code: int) -> Victim:
+        return Victim(self._argv_for(name, code), self._trial.environment, self._trial.log, self._trial.symptoms)
+
+    def _live_once(self, number: int, name: str) -> Iteration:
+        code = EXIT_CODE if number % 2 == 0 else 0
+        victim = self._start(name, code)
+        deadline = time.monotonic() + self._trial.timeout_s
+        try:
+            while True:
+                event = victim.next_event(deadline)
+                if isinstance(event, Silence):
+                    break
+            if event is Silence.DEADLINE:
+                process = victim.find(victim.pid)
+                if process is not None:
+                    self._trial.log.iteration(number, victim.dump(process))
+        finally:
+            status = victim.close()
+        said = list(victim.last_stderr)
+        if event is Silence.DEADLINE:
+            outcome, detail = Outcome.LOCKUP, "still there after %g s" % self._trial.timeout_s
+        elif status < 0:
+            outcome, detail = Outcome.CRASH, describe_status(status)
+        elif status != code:
+            outcome, detail = Outcome.WRONG, "%s instead of %d" % (describe_status(status), code)
+        elif said:
+            outcome, detail = Outcome.WRONG, "on stderr: " + said[-1]
+        else:
+            return Iteration(number, Outcome.OK, pid=victim.pid)
+        detail = "%s: %s" % (name, detail)
+        self._trial.log.iteration(number, "%s (%s)" % (outcome.value, detail))
+        return Iteration(number, outcome, detail, victim.pid)
