@@ -18,7 +18,7 @@ soak: ## what is too long for CI: 100,000 forks, 1,000 forks of each version, wa
 tests: victims unit-tests
 
 # --- victims: one file a program ----------------------------------------------------------------------
-VICTIM_LIBRARIES := constructor_fork constructor_first
+VICTIM_LIBRARIES := constructor_fork constructor_first exit_entry
 # Built in ways of their own, below.
 VICTIM_SPECIAL := $(VICTIM_LIBRARIES) fork_in_constructor loaded_after
 VICTIM_SOURCES := $(wildcard tests/programs/*.cc)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, Optional
 
-from repro_suite import analyze, places, progress
+from repro_suite import analyze, latency, places, progress, servers
 from repro_suite.case import Case
 from repro_suite.cases import all_cases
 from repro_suite.interpreters import DEBIAN_PYTHON, Interpreter, find_interpreters
@@ -60,6 +60,8 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if argv and argv[0] == "analyze":
         return _analyze(argv[1:])
+    if argv and argv[0] == "latency":
+        return _latency(argv[1:])
     options = _run_parser().parse_args(argv)
     cases = _chosen_cases(options.case, options.quick)
     if options.list:
@@ -71,7 +73,8 @@ def _run_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="scripts/repro",
         description="Runs real packages that break across fork, without forkmend and with it.",
-        epilog="scripts/repro analyze [LOG] prints the init times of a log, by default of the latest.",
+        epilog="scripts/repro analyze [LOG] prints the init times of a log, by default of the latest."
+        " scripts/repro latency compares how long processes take to leave.",
     )
     parser.add_argument("case", nargs="*", metavar="CASE", help="a case, or several by group or first part of the name (default: all; see --list)")
     parser.add_argument("--list", action="store_true", help="say what the cases are and what is expected of them")
@@ -216,6 +219,21 @@ def _analyze(argv: Sequence[str]) -> int:
     if not path.is_file():
         fail("no log %s" % path)
     return analyze.analyze(path)
+
+
+def _latency(argv: Sequence[str]) -> int:
+    parser = OneLineParser(prog="scripts/repro latency", description="How long processes take to leave.")
+    parser.add_argument("--rounds", type=_positive_int, default=101, metavar="N", help="processes of each row and mode")
+    parser.add_argument("--python", default="debian", metavar="3.11", help="one interpreter (default: Debian's)")
+    parser.add_argument("--lib", type=Path, default=places.DEFAULT_LIBRARY, metavar="FILE", help="as above")
+    options = parser.parse_args(argv)
+    library = options.lib.resolve()
+    if not library.is_file():
+        fail("no library at %s: run make first" % places.shown(options.lib))
+    try:
+        return latency.measure(library, options.rounds, _chosen_interpreters(options.python, False)[0])
+    except servers.ServerMissing as missing:
+        fail(str(missing), status=1)
 
 
 def _count(options: argparse.Namespace, mode: Mode) -> int | None:

@@ -61,6 +61,7 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(pthread_cond_clockwait, int, (pthread_cond_t*, pthread_mutex_t*, clockid_t, const timespec*), nullptr) \
   X(pthread_cond_signal, int, (pthread_cond_t*), kCondVersion)                                     \
   X(pthread_cond_broadcast, int, (pthread_cond_t*), kCondVersion)                                  \
+  X(pthread_cond_destroy, int, (pthread_cond_t*), kCondVersion)                                    \
   X(cnd_wait, int, (cnd_t*, mtx_t*), nullptr)                                                      \
   X(cnd_timedwait, int, (cnd_t*, mtx_t*, const timespec*), nullptr)                                \
   X(cnd_signal, int, (cnd_t*), nullptr)                                                            \

@@ -84,9 +84,10 @@ bool has_threads(const Runtime& r) {
 
 // A thread's end cannot be waited for without joining it, which is for its owner to do. The
 // callback of a runtime that joins has nothing left for us.
-bool wait_until_gone(const Runtime& r, Nanoseconds deadline) {
+template <class Condition>
+bool wait_for(Condition&& holds, Nanoseconds deadline) {
   constexpr Nanoseconds kShortest = 50 * kMicrosecond, kLongest = 2 * kMillisecond;
-  for (Nanoseconds pause = kShortest; has_threads(r); pause = pause < kLongest ? 2 * pause : pause) {
+  for (Nanoseconds pause = kShortest; !holds(); pause = pause < kLongest ? 2 * pause : pause) {
     if (now() >= deadline) return false;
     const timespec time = to_timespec(pause);
     sys::call(SYS_nanosleep, sys::arg(&time), 0);
@@ -104,7 +105,7 @@ void stop_runtime(Runtime& r) {
   const char* missed = nullptr;
   if (!wait_until_returned(stop, deadline)) {
     missed = "stop";
-  } else if (!wait_until_gone(r, deadline)) {
+  } else if (!wait_for([&] { return !has_threads(r); }, deadline)) {
     missed = "join";
   }
   if (missed != nullptr) {
@@ -122,16 +123,33 @@ Nanoseconds held_until;
 bool closed;  // by us
 std::uint32_t held_in;  // the generation: the gate of a child that a handler forks is open
 
+bool all_parked() {
+  bool parked = true;
+  threads::for_each([&](Thread& t) {
+    parked = !t.registered || &t == exiter || !threads::is_live(t) ||
+             t.state.load() == ThreadState::parked ||
+             !sys::thread_exists(sys::getpid(), t.tid.load(std::memory_order_relaxed));
+    return parked;
+  });
+  return parked;
+}
+
+// A runtime that registered itself has told us that its threads come to the gate, and is waited for
+// as for a fork. Those of a profile may be anywhere, and a clean exit is not made slower.
+constexpr Nanoseconds kUnasked = 10 * kMillisecond;
+
 // Past the deadline the gate is open again: whatever is wrong, exit is not held up for ever.
-void hold() {
-  if (runtimes::registered_threads.load() == 0 || settings.exit == 0) return;
-  if (holding.exchange(true)) return;
+void hold(const Runtime& r) {
+  if (settings.exit == 0 || holding.exchange(true)) return;
   exiter = threads::self();
   if (exiter != nullptr && exiter->registered) runtimes::leave(*exiter);
   held_until = now() + settings.exit;
   held_in = threads::generation.load();
   closed = true;
   gate::close(held_until);
+  const Nanoseconds began = now();
+  const Nanoseconds patience = r.from_api || kUnasked > settings.exit ? settings.exit : kUnasked;
+  wait_for([] { return all_parked(); }, began + patience);
 }
 
 bool is_exiter() {
@@ -141,7 +159,7 @@ bool is_exiter() {
 void at_exit(void* runtime) {
   Runtime& r = *static_cast<Runtime*>(runtime);
   stop_runtime(r);
-  if (r.in_use.load() && runtimes::has_gate(r.policy) && has_threads(r)) hold();
+  if (r.in_use.load() && runtimes::has_gate(r.policy) && has_threads(r)) hold(r);
 }
 
 }  // namespace
@@ -164,6 +182,16 @@ bool has_work() {
 
 void begin() {
   for (int i = runtimes::highest() - 1; i >= 0; i--) stop_runtime(runtimes::at(i));
+}
+
+bool abandons(const pthread_cond_t* c) {
+  bool found = false;
+  threads::for_each([&](Thread& t) {
+    found = t.registered && &t != exiter && threads::is_live(t) && t.wait.object == c &&
+            t.wait.call.load() == WaitCall::cond_wait;
+    return !found;
+  });
+  return found && is_exiter();
 }
 
 void let_run() {

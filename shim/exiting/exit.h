@@ -15,6 +15,8 @@
 // begin no exit phase. In a forked child, runtimes whose threads were lost are not asked.
 #pragma once
 
+#include <pthread.h>
+
 #include <atomic>
 
 #include "shim/base/compiler.h"
@@ -38,6 +40,10 @@ void begin();
 
 // True while threads of registered runtimes are held at the gate for the rest of the exit.
 extern FORKMEND_HIDDEN std::atomic<bool> holding;
+
+// True if a held thread waits on this condition variable, which its owner destroys: libc would wait
+// for that thread.
+FORKMEND_COLD bool abandons(const pthread_cond_t* c);
 
 // The exiting thread is about to wait, or has waited: the held threads may run meanwhile, since one
 // of them may be what it waits for. Any other thread: nothing.

@@ -39,9 +39,9 @@ bool open_mutex(std::uintptr_t word) {
   Thread* t = find_parked([&](const Thread& each) { return each.tid.load() == owner; });
   if (t == nullptr) return false;
   auto* mutex = reinterpret_cast<pthread_mutex_t*>(word);
+  report_exit_freed(*t, mutex, "mutex", "opened");  // first: the process may end at once
   layout::mutex_open(mutex);
   sys::futex_wake_all(reinterpret_cast<std::atomic<std::uint32_t>*>(word));
-  report_exit_freed(*t, mutex, "mutex", "opened");
   return true;
 }
 
@@ -83,9 +83,9 @@ bool free_word(std::uintptr_t word) {
   });
   if (t == nullptr) return false;
   auto* state = reinterpret_cast<std::atomic<std::uint32_t>*>(word);
+  report_exit_freed(*t, state, "futex", "opened");
   state->store(0);
   sys::futex_wake_all(state);
-  report_exit_freed(*t, state, "futex", "opened");
   return true;
 }
 

@@ -1,5 +1,6 @@
 // Condition variables, POSIX and C11. Signals are noted: a child that waits on a condition variable
 // learns from the note which lost thread used to signal it.
+#include "shim/exiting/exit.h"
 #include "shim/interpose/c11.h"
 #include "shim/interpose/interpose.h"
 #include "shim/waiting/handover.h"
@@ -48,4 +49,9 @@ FORKMEND_EXPORT int cnd_signal(cnd_t* c) {
 FORKMEND_EXPORT int cnd_broadcast(cnd_t* c) {
   handover::note(c, FORKMEND_CALLER);
   return real().cnd_broadcast(c);
+}
+
+FORKMEND_EXPORT int pthread_cond_destroy(pthread_cond_t* c) {
+  if (exiting::holding.load(std::memory_order_relaxed) && exiting::abandons(c)) return 0;
+  return real().pthread_cond_destroy(c);
 }

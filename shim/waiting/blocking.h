@@ -39,7 +39,9 @@ class Blocking {
     wait.mutex = mutex;
     capture_here(wait.registers);
     wait.call.store(call, std::memory_order_release);
-    if (FORKMEND_UNLIKELY(exiting::holding.load(std::memory_order_relaxed))) exiting::let_run();
+    if (FORKMEND_UNLIKELY(exiting::holding.load(std::memory_order_relaxed)) &&
+        call != WaitCall::sleep)
+      exiting::let_run();
   }
   ~Blocking() {
     if (!active_) return;

@@ -37,8 +37,22 @@ def with_shim(t):
           "--timeout", "5", within=140)
 
 
+@test("repro/etcd-client-py at exit", deadline=150)
+def etcd(t):
+    """A late event kills every process without the shim; the six scenarios in small with it."""
+    suite(t, "etcd-late", "--python", "debian", "--both", "--count", "2", "--timeout", "30", within=70)
+    suite(t, "etcd-six-pinned", "--python", "debian", "--with", "--count", "8", "--timeout", "30", within=70)
+
+
+STATSIG = ("statsig", "statsig-mp", "statsig-fake", "statsig-4")
+
+
 @test("soak/repro, 1,000 forks of everything", deadline=4 * 3600, soak=True)
 def thousand(t):
-    cases = ("statsig", "statsig-mp", "statsig-fake", "statsig-4")
-    suite(t, *cases, "--without", "--count", "100", "--timeout", "5", within=2 * 3600)
-    suite(t, *cases, "--with", "--count", "1000", "--timeout", "5", within=2 * 3600)
+    suite(t, *STATSIG, "--without", "--count", "100", "--timeout", "5", within=2 * 3600)
+    suite(t, *STATSIG, "--with", "--count", "1000", "--timeout", "5", within=2 * 3600)
+
+
+@test("soak/repro, all ways to leave", deadline=4 * 3600, soak=True)
+def leave(t):
+    suite(t, "etcd", "valkey", "--both", "--count-without", "40", "--timeout", "60", within=4 * 3600 - 60)

@@ -25,8 +25,8 @@ TAIL_LINES = 25
 BESIDE = 6
 
 # Shortest first, so that what breaks is known early; unit tests before all.
-MODULES = ("unit", "header", "lockups", "raw_forks", "pools", "forks", "deadlines", "healthy", "loading", "python",
-           "runtimes", "repro", "soak")
+MODULES = ("unit", "header", "lockups", "raw_forks", "pools", "exit", "forks", "deadlines", "healthy", "loading",
+           "python", "runtimes", "repro", "soak")
 
 
 def main(argv) -> int:

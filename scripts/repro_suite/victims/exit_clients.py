@@ -181,7 +181,19 @@ def run_open(scenario):
     loop.run_until_complete(scenario())
 
 
+async def idle_etcd():
+    """Nothing is in flight."""
+    communicator = await etcd()
+    await communicator.put(b"idle", b"value")
+
+
+async def idle_glide():
+    client = await glide()
+    await client.set("idle", "value")
+
+
 SCENARIOS = {
+    "idle-etcd": idle_etcd, "idle-glide": idle_glide,
     "s1": watch, "s2": puts, "s3": clients, "s4": mixed, "s5": short, "s6": together,
     "many": many, "late": late, "glide-async": glide_async, "glide-both": glide_both,
 }
@@ -194,6 +206,7 @@ def main():
     parser.add_argument("--etcd")
     parser.add_argument("--valkey", type=int)
     parser.add_argument("--exit-code", type=int, default=0)
+    parser.add_argument("--say-when", action="store_true", help="the last line says when it leaves")
     options = parser.parse_args()
     print(json.dumps({"event": "ready", "pid": os.getpid()}), flush=True)
     if options.scenario == "hold":
@@ -206,6 +219,8 @@ def main():
         run_open(SCENARIOS[options.scenario[len("open-"):]])
     else:
         asyncio.run(SCENARIOS[options.scenario]())
+    if options.say_when:
+        print("leaves", time.monotonic_ns(), flush=True)
     sys.exit(options.exit_code)
 
 
