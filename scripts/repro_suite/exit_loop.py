@@ -15,18 +15,39 @@ from typing import Callable
 
 from repro_suite.case import Trial
 from repro_suite.outcomes import Iteration, Outcome
+from repro_suite.symptoms import SymptomWatch
 from repro_suite.victim import Silence, Victim, VictimUnusable, describe_status
 
 # Every other program asks for 0.
 EXIT_CODE = 3
-# What asyncio says in any run, without the shim and without a crash, of tasks that a program leaves behind.
-ASYNCIOS_OWN = re.compile(r"^(Task was destroyed but it is pending!|task: <Task )")
+# What asyncio says in a clean run without the shim: of tasks that a program leaves behind, and of a result that comes
+# when the loop is closed and the interpreter still there (every time, if the program lingers: exit_clients.py --linger).
+# A traceback may be cut off by the end of the process.
+ASYNCIOS_OWN = re.compile(
+    r"^(Task was destroyed but it is pending!|task: <Task .*"
+    r"|Traceback \(most recent call last\):|RuntimeError: Event loop is closed|    [ ~^]+"
+    r"|  File \".*asyncio/base_events\.py\", line \d+, in (call_soon_threadsafe|_check_closed)"
+    r"|    self\._check_closed\(\)|    raise RuntimeError\('Event loop is closed'\))$"
+)
 
 
 @dataclass(frozen=True)
 class Scenario:
     name: str
     iterations: int
+
+
+class Stderr:
+    """One process's: what is asyncio's own goes to the log and nowhere else."""
+
+    def __init__(self, symptoms: SymptomWatch):
+        self._symptoms = symptoms
+        self.last = ""
+
+    def feed(self, line: str) -> None:
+        if not ASYNCIOS_OWN.match(line):
+            self.last = line
+            self._symptoms.feed(line)
 
 
 class ExitLoop:
@@ -56,7 +77,7 @@ class ExitLoop:
                 at -= scenario.iterations
 
     def _check(self) -> None:
-        victim = self._start("hold", 0)
+        victim = self._start("hold", 0, Stderr(self._trial.symptoms))
         try:
             event = victim.next_event(time.monotonic() + self._trial.timeout_s)
             if isinstance(event, Silence):
@@ -65,12 +86,13 @@ class ExitLoop:
         finally:
             victim.close()
 
-    def _start(self, name: str, code: int) -> Victim:
-        return Victim(self._argv_for(name, code), self._trial.environment, self._trial.log, self._trial.symptoms)
+    def _start(self, name: str, code: int, stderr: Stderr) -> Victim:
+        return Victim(self._argv_for(name, code), self._trial.environment, self._trial.log, stderr)
 
     def _live_once(self, number: int, name: str) -> Iteration:
         code = EXIT_CODE if number % 2 == 0 else 0
-        victim = self._start(name, code)
+        stderr = Stderr(self._trial.symptoms)
+        victim = self._start(name, code, stderr)
         deadline = time.monotonic() + self._trial.timeout_s
         try:
             while True:
@@ -83,15 +105,14 @@ class ExitLoop:
                     self._trial.log.iteration(number, victim.dump(process))
         finally:
             status = victim.close()
-        said = [line for line in victim.last_stderr if not ASYNCIOS_OWN.match(line)]
         if event is Silence.DEADLINE:
             outcome, detail = Outcome.LOCKUP, "still there after %g s" % self._trial.timeout_s
         elif status < 0:
             outcome, detail = Outcome.CRASH, describe_status(status)
         elif status != code:
             outcome, detail = Outcome.WRONG, "%s instead of %d" % (describe_status(status), code)
-        elif said:
-            outcome, detail = Outcome.WRONG, "on stderr: " + said[-1]
+        elif stderr.last:
+            outcome, detail = Outcome.WRONG, "on stderr: " + stderr.last
         else:
             return Iteration(number, Outcome.OK, pid=victim.pid)
         detail = "%s: %s" % (name, detail)

@@ -43,10 +43,9 @@ def glide_sync():
     return client
 
 
-def put(communicator, count, key="k"):
-    """Puts in flight; nobody waits for them."""
-    return [asyncio.ensure_future(communicator.put(b"%s%d" % (key.encode(), number), b"value"))
-            for number in range(count)]
+def put(communicator, count):
+    """Puts in flight; nobody waits for them. Futures, not tasks: asyncio.run ends without cancelling them."""
+    return [asyncio.ensure_future(communicator.put(b"k%d" % number, b"value")) for number in range(count)]
 
 
 async def follow(communicator, key):
@@ -207,6 +206,7 @@ def main():
     parser.add_argument("--valkey", type=int)
     parser.add_argument("--exit-code", type=int, default=0)
     parser.add_argument("--say-when", action="store_true", help="the last line says when it leaves")
+    parser.add_argument("--linger", type=float, default=0, help="seconds between the scenario's end and the program's")
     options = parser.parse_args()
     print(json.dumps({"event": "ready", "pid": os.getpid()}), flush=True)
     if options.scenario == "hold":
@@ -219,6 +219,7 @@ def main():
         run_open(SCENARIOS[options.scenario[len("open-"):]])
     else:
         asyncio.run(SCENARIOS[options.scenario]())
+    time.sleep(options.linger)
     if options.say_when:
         print("leaves", time.monotonic_ns(), flush=True)
     sys.exit(options.exit_code)
