@@ -116,11 +116,12 @@ void stop_runtime(Runtime& r) {
   }
 }
 
-// --- threads that nobody stops ---------------------------------------------------------------------
+// --- threads that nobody stops
+// ---------------------------------------------------------------------
 
 Thread* exiter;
 Nanoseconds held_until;
-bool closed;  // by us
+bool closed;            // by us
 std::uint32_t held_in;  // the generation: the gate of a child that a handler forks is open
 
 bool all_parked() {

@@ -2,17 +2,17 @@
 //
 // Promises: however exit comes (exit, return from main, quick_exit, err(3), the end of the last
 // thread, the end of the interpreter), in whichever thread and process, each runtime that can stop
-// is asked to, in reverse order of registration: its stop callback runs in a thread of its own, then
-// its threads are waited for, both within FORKMEND_EXIT_MS. What misses that is reported and left
-// behind. Threads of registered runtimes that are still there stop at the gate while the rest of
-// the handlers and static destructors run, and run only while the exiting thread waits itself.
+// is asked to, in reverse order of registration: its stop callback runs in a thread of its own,
+// then its threads are waited for, both within FORKMEND_EXIT_MS. What misses that is reported and
+// left behind. Threads of registered runtimes that are still there stop at the gate while the rest
+// of the handlers and static destructors run, and run only while the exiting thread waits itself.
 //
 // The order is that of exit handlers: a runtime stops where a handler that was registered together
 // with it would run. So handlers that were registered later still find it working, and what was
-// constructed before it is destroyed after it. In CPython all stop once Python's own atexit handlers
-// have run and before the interpreter finalises.
-// Does not: change the exit code or the order of anybody's handlers. _exit, a fatal signal and exec
-// begin no exit phase. In a forked child, runtimes whose threads were lost are not asked.
+// constructed before it is destroyed after it. In CPython all stop once Python's own atexit
+// handlers have run and before the interpreter finalises. Does not: change the exit code or the
+// order of anybody's handlers. _exit, a fatal signal and exec begin no exit phase. In a forked
+// child, runtimes whose threads were lost are not asked.
 #pragma once
 
 #include <pthread.h>

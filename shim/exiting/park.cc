@@ -71,7 +71,8 @@ void end_for_join(pthread_t thread) {
   threads::for_each([&](Thread& t) {
     if (!threads::is_live(t) || t.handle != thread) return true;
     std::uint32_t expected = kParkedForExit;
-    if (t.exit_park.compare_exchange_strong(expected, kEndForJoin)) sys::futex_wake_all(&t.exit_park);
+    if (t.exit_park.compare_exchange_strong(expected, kEndForJoin))
+      sys::futex_wake_all(&t.exit_park);
     return true;
   });
 }

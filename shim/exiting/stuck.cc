@@ -52,7 +52,8 @@ bool end_joined(std::uintptr_t word) {
   if (!read(word, value)) return false;
   constexpr std::uintptr_t kDescriptor = 4096;  // 2,304 bytes on 2.31 to 2.43
   Thread* t = find_parked([&](const Thread& each) {
-    return each.tid.load() == value && word - static_cast<std::uintptr_t>(each.handle) < kDescriptor;
+    return each.tid.load() == value &&
+           word - static_cast<std::uintptr_t>(each.handle) < kDescriptor;
   });
   if (t == nullptr) return false;
   report_exit_freed(*t, reinterpret_cast<const void*>(word), "thread", "ended");

@@ -1,7 +1,7 @@
 // The ways out. exit, a return from main and the end of the last thread run libc's list of exit
 // handlers, where the exit phase has its places: nothing of theirs needs to be interposed.
-#include "shim/base/load.h"
 #include "shim/exiting/exit.h"
+#include "shim/base/load.h"
 #include "shim/interpose/interpose.h"
 
 using namespace forkmend;

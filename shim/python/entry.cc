@@ -75,7 +75,8 @@ const Way kWays[] = {
      reinterpret_cast<void**>(&real_is_finalizing), true},
 };
 
-// --- the slots -------------------------------------------------------------------------------------
+// --- the slots
+// -------------------------------------------------------------------------------------
 
 #if defined(__x86_64__)
 constexpr unsigned long kJumpSlot = R_X86_64_JUMP_SLOT, kDataSlot = R_X86_64_GLOB_DAT;
@@ -172,7 +173,8 @@ bool guard_slots(const Image& image, bool asks_first) {
       const char* name = image.names + image.symbols[ELF64_R_SYM(relocation.r_info)].st_name;
       if (name[0] != 'P' || name[1] != 'y') continue;
       for (const Way& way : kWays) {
-        if ((way.asks && !asks_first) || *way.real == nullptr || strcmp(name, way.name) != 0) continue;
+        if ((way.asks && !asks_first) || *way.real == nullptr || strcmp(name, way.name) != 0)
+          continue;
         if (!store(image, reinterpret_cast<void**>(image.bias + relocation.r_offset), way.guard))
           return false;
       }

@@ -143,7 +143,8 @@ void report_exit_freed(const Thread& parked, const void* object, std::string_vie
   line.end_line();
   report_file::write_line(line.view());
   if (settings.log == Log::info)
-    say("exit waited for a {} of thread {} \"{}\", which was parked because the interpreter is gone: "
+    say("exit waited for a {} of thread {} \"{}\", which was parked because the interpreter is "
+        "gone: "
         "{}",
         kind, parked.tid.load(), parked.name, action);
 }

@@ -45,9 +45,9 @@ std::string initialiser(const Profile& profile) {
   return std::string("{") + literal(profile.name) + ",\n " + patterns(profile.dso) + ",\n " +
          patterns(profile.thread) +
          ",\n ::forkmend::Policy::" + kPolicyNames[static_cast<std::size_t>(profile.policy)] +
-         ",\n " + (profile.settle != 0 ? "1" : "0") + ", " +
-         (profile.asks_first != 0 ? "1" : "0") + ",\n " + literal(profile.measured) + ",\n " +
-         literal(profile.fix_now) + ",\n " + literal(profile.fix_code) + "},\n";
+         ",\n " + (profile.settle != 0 ? "1" : "0") + ", " + (profile.asks_first != 0 ? "1" : "0") +
+         ",\n " + literal(profile.measured) + ",\n " + literal(profile.fix_now) + ",\n " +
+         literal(profile.fix_code) + "},\n";
 }
 
 int embed(const char* out_path, const std::vector<std::string>& paths) {

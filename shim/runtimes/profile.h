@@ -40,8 +40,8 @@ struct Profile {
   // accord. For runtimes that are half shut down when fork is called: a gate would hold such a
   // thread in the middle of its shutdown, and the child would inherit the half.
   std::uint8_t settle;
-  // Asks first: before its threads enter the interpreter they ask whether it runs, and panic when it
-  // does not (pyo3 from 0.26 on). While it finalises such a thread is parked when it asks.
+  // Asks first: before its threads enter the interpreter they ask whether it runs, and panic when
+  // it does not (pyo3 from 0.26 on). While it finalises such a thread is parked when it asks.
   std::uint8_t asks_first;
   char measured[kProfileMeasuredSize];  // package versions the profile was measured with
   char fix_now[kProfileNoteSize];       // what switching its cure on again does, as tested

@@ -237,9 +237,11 @@ class Reader {
     int name_line = line;
     if (top_level) {
       unknown_keys(table, "the profile",
-                   {"name", "policy", "settle", "asks_first", "measured", "match", "fix", "profile", "settings"});
+                   {"name", "policy", "settle", "asks_first", "measured", "match", "fix", "profile",
+                    "settings"});
     } else {
-      unknown_keys(table, "[[profile]]", {"name", "policy", "settle", "asks_first", "measured", "match", "fix"});
+      unknown_keys(table, "[[profile]]",
+                   {"name", "policy", "settle", "asks_first", "measured", "match", "fix"});
     }
 
     if (const toml::node* node = table.get("name")) {

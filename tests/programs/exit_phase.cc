@@ -139,7 +139,8 @@ int main(int, char** arguments) {
   }
   if (is(mode, "thread")) {
     pthread_t thread;
-    pthread_create(&thread, nullptr, [](void*) -> void* { exit(kCode); }, nullptr);
+    pthread_create(
+        &thread, nullptr, [](void*) -> void* { exit(kCode); }, nullptr);
     for (;;) pause();
   }
   if (is(mode, "last")) {

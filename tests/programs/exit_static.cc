@@ -1,9 +1,9 @@
 // Static destruction while threads of a registered runtime are alive that nobody stops.
 //
-//   cond       a static condition variable is destroyed while a thread waits on it: glibc waits for it
-//   mutex      a thread locks a mutex that was destroyed: std::system_error, terminate
-//   container  a thread goes on filling a container that was destroyed
-//   needed     the destructor of a static object waits for such a thread
+//   cond       a static condition variable is destroyed while a thread waits on it: glibc waits for
+//   it mutex      a thread locks a mutex that was destroyed: std::system_error, terminate container
+//   a thread goes on filling a container that was destroyed needed     the destructor of a static
+//   object waits for such a thread
 //
 // Exit code 7. Without the shim: a hang, two crashes, and (needed) the same as with it.
 #include <atomic>

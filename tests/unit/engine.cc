@@ -8,6 +8,8 @@
 #include "shim/base/load.h"
 #include "shim/forking/protocol.h"
 #include "shim/python/bridge.h"
+#include "shim/python/entry.h"
+#include "shim/python/finalizing.h"
 #include "shim/reviving/callback.h"
 #include "shim/threads/create.h"
 
@@ -32,6 +34,13 @@ int write_stack(Json& json, std::uint64_t& hash) {
   return 0;
 }
 std::string_view innermost_user_frame() { return {}; }
+namespace entry {
+void guard(const void*, const void*, const Runtime*) {}
+}  // namespace entry
+namespace finalizing {
+bool throws_out(const void*) { return false; }
+int exiting_tid() { return sys::getpid(); }
+}  // namespace finalizing
 
 }  // namespace python
 }  // namespace forkmend
