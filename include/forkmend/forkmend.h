@@ -47,8 +47,7 @@ typedef struct forkmend_callbacks {
   int (*respawn)(void* user);
   /* When the process exits: stop the threads and join them. Called where an exit handler that was
    * registered together with the runtime would run, in a thread of its own, without the GIL; exit
-   * waits FORKMEND_EXIT_MS for it and for the threads' end. Not called in a child that lost them.
-   */
+   * waits FORKMEND_EXIT_MS for it and for the threads. Not called in a child that lost them. */
   void (*stop)(void* user);
 } forkmend_callbacks;
 

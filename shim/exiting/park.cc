@@ -35,7 +35,15 @@ bool watches(int tid) {
 }
 
 // The thread ends for the kernel and for whoever joins it. libc is not told: it would unwind.
-[[noreturn]] void end() {
+// Another one looks after the thread that exits from now on.
+[[noreturn]] void end(int tid) {
+  int mine = tid;
+  if (watcher.compare_exchange_strong(mine, 0)) {
+    threads::for_each([](Thread& t) {
+      if (t.exit_park.load() == kParkedForExit) sys::futex_wake_all(&t.exit_park);
+      return true;
+    });
+  }
   for (;;) sys::call(SYS_exit, 0);
 }
 
@@ -43,6 +51,8 @@ bool watches(int tid) {
 // nothing, and often enough to have looked twice before the deadline.
 constexpr Nanoseconds kFirstLook = 5 * kMillisecond;
 constexpr Nanoseconds kLastLook = 250 * kMillisecond;
+// How long the others wait before they see whether one still looks: it wakes them when it ends.
+constexpr timespec kTurn{1, 0};
 
 }  // namespace
 
@@ -58,12 +68,19 @@ void park() {
   }
   word.store(kParkedForExit);
   parked.fetch_add(1);
+  const Nanoseconds longest = settings.exit / 4 < kFirstLook
+                                  ? kFirstLook
+                                  : (settings.exit / 4 < kLastLook ? settings.exit / 4 : kLastLook);
   Stuck stuck;
-  for (Nanoseconds pause = kFirstLook;; pause = pause < kLastLook ? pause * 2 : kLastLook) {
-    const timespec timeout = to_timespec(pause < settings.exit / 4 ? pause : settings.exit / 4 + 1);
-    sys::futex_wait(&word, kParkedForExit, &timeout);
-    if (word.load() == kEndForJoin) end();
-    if (watches(tid)) stuck.look(python::finalizing::exiting_tid());
+  Nanoseconds pause = kFirstLook;
+  for (;;) {
+    const bool mine = watches(tid);
+    const timespec timeout = to_timespec(pause);
+    sys::futex_wait(&word, kParkedForExit, mine ? &timeout : &kTurn);
+    if (word.load() == kEndForJoin) end(tid);
+    if (!mine) continue;
+    stuck.look(python::finalizing::exiting_tid());
+    pause = pause * 2 < longest ? pause * 2 : longest;
   }
 }
 
