@@ -20,14 +20,14 @@ tests: victims unit-tests
 # --- victims: one file a program ----------------------------------------------------------------------
 VICTIM_LIBRARIES := constructor_fork constructor_first exit_entry
 # Built in ways of their own, below.
-VICTIM_SPECIAL := $(VICTIM_LIBRARIES) fork_in_constructor loaded_after
+VICTIM_SPECIAL := $(VICTIM_LIBRARIES) fork_in_constructor loaded_after exit_spdlog
 VICTIM_SOURCES := $(wildcard tests/programs/*.cc)
 VICTIMS := $(filter-out $(VICTIM_SPECIAL),$(VICTIM_SOURCES:tests/programs/%.cc=%))
 VICTIM_FLAGS := -std=c++20 -O2 -g $(WARNINGS) -pthread -I. -Iinclude
 
 .PHONY: victims
 victims: $(VICTIMS:%=$(T)/%) $(VICTIM_LIBRARIES:%=$(T)/lib%.so) $(T)/fork_in_constructor \
-         $(T)/loaded_after $(T)/sanitized-asan $(T)/sanitized-tsan $(T)/setuid header-programs
+         $(T)/loaded_after $(T)/exit_spdlog $(T)/sanitized-asan $(T)/sanitized-tsan $(T)/setuid header-programs
 
 $(T)/%: tests/programs/%.cc
 	@mkdir -p $(@D)
@@ -45,6 +45,10 @@ $(T)/fork_in_constructor: tests/programs/fork_in_constructor.cc $(T)/libconstruc
 
 $(T)/loaded_after: tests/programs/loaded_after.cc $(T)/libconstructor_first.so
 	$(Q)$(CXX) $(VICTIM_FLAGS) $^ -o $@ -Wl,-rpath,'$$ORIGIN'
+
+$(T)/exit_spdlog: tests/programs/exit_spdlog.cc tests/programs/victim.h
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(VICTIM_FLAGS) -DSPDLOG_SHARED_LIB -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL $< -o $@ -lspdlog -lfmt
 
 # Beside a sanitizer the shim does nothing and says so.
 $(T)/sanitized-asan: tests/programs/inert.cc tests/programs/victim.h

@@ -92,6 +92,24 @@ def static_needed(t):
     t.run("exit_static", "needed", expect=7)
 
 
+SPDLOG = """name = "spdlog"
+policy = "drain"
+[match]
+dso = ["libspdlog.so*"]
+"""
+SPDLOG_LINES = "".join("line %d\n" % number for number in range(1000)).encode()
+
+
+@test("exit/spdlog with a full queue")
+def spdlog(t):
+    """Every line is written, with its worker held at the gate in the end, and without."""
+    profile, written = t.directory / "spdlog.toml", t.directory / "log.txt"
+    profile.write_text(SPDLOG)
+    for settings in ({"shim": False}, {}, {"FORKMEND_PROFILES": profile}):
+        t.run("exit_spdlog", written, expect=7, **settings)
+        t.same("lines", written.read_bytes(), SPDLOG_LINES)
+
+
 # --- interpreters --------------------------------------------------------------------------------------------
 
 CLEAN = ["atexit", "leaves"]
