@@ -22,12 +22,13 @@ from repro_suite.victim import Silence, Victim, VictimUnusable, describe_status
 EXIT_CODE = 3
 # What asyncio says in a clean run without the shim: of tasks that a program leaves behind, and of a result that comes
 # when the loop is closed and the interpreter still there (every time, if the program lingers: exit_clients.py --linger).
-# A traceback may be cut off by the end of the process.
+# Several threads print such tracebacks at once, piece by piece, and the end of the process cuts them off; so it is the
+# pieces that are known.
 ASYNCIOS_OWN = re.compile(
-    r"^(Task was destroyed but it is pending!|task: <Task .*"
-    r"|Traceback \(most recent call last\):|RuntimeError: Event loop is closed|    [ ~^]+"
-    r"|  File \".*asyncio/base_events\.py\", line \d+, in (call_soon_threadsafe|_check_closed)"
-    r"|    self\._check_closed\(\)|    raise RuntimeError\('Event loop is closed'\))$"
+    r"^(Task was destroyed but it is pending!|task: <Task .*|("
+    r"Traceback \(most recent call last\):|RuntimeError|: |Event loop is closed|File|"
+    r"\"[^\"]*asyncio/base_events\.py\"|, line |\d+|, in |call_soon_threadsafe|self\._check_closed\(\)|_check_closed|"
+    r"raise RuntimeError\('Event loop is closed'\)|[\s~^)])*)$"
 )
 
 
