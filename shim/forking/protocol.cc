@@ -9,6 +9,7 @@
 #include "shim/forking/safepoint.h"
 #include "shim/locks/adopted.h"
 #include "shim/locks/held.h"
+#include "shim/python/embedder.h"
 #include "shim/reporting/modules.h"
 #include "shim/reviving/callback.h"
 #include "shim/reviving/quiesce.h"
@@ -130,6 +131,7 @@ void catch_up() {
 
 void before(const void* caller) {
   catch_up();
+  python::embedder::before();
   // Only where there are handlers to tell: a store costs the parent a page fault each fork.
   if (has_threads()) announced = true;
   Protocol::before(caller);
@@ -139,10 +141,12 @@ void come_to_rest() { Protocol::come_to_rest(); }
 void after_parent() {
   if (announced) announced = false;
   Protocol::parent();
+  python::embedder::after_parent();
 }
 void after_child() {
   if (announced) announced = false;
   on_child();
+  python::embedder::after_child();
 }
 void after_daemon() {
   after_child();

@@ -9,7 +9,9 @@
 #include "shim/python/audit.h"
 #include "shim/python/capi.h"
 #include "shim/python/hooks.h"
+#include "shim/python/lost.h"
 #include "shim/python/signals.h"
+#include "shim/python/sockets.h"
 #include "shim/python/stack.h"
 #include "shim/reporting/event.h"
 #include "shim/reporting/modules.h"
@@ -48,9 +50,11 @@ FORKMEND_COLD void on_early_event(const char* event) {
 // Called for every audit event of the process's life. The first one in a started interpreter comes
 // before site and the program are imported, so that our hooks are the first to be registered.
 // Events before that have no interpreter to speak of.
-int on_event(const char* event, PyObject*, void*) {
+int on_event(const char* event, PyObject* arguments, void*) {
   if (FORKMEND_UNLIKELY(stage.load(std::memory_order_relaxed) != Stage::done))
     on_early_event(event);
+  if (event[0] == 's' && FORKMEND_UNLIKELY(strcmp(event, "socket.connect") == 0))
+    sockets::note_connect(arguments);
   return 0;
 }
 
@@ -87,6 +91,26 @@ unsigned long reserved_signals() {
   if (signals::interrupt_is_pythons()) result |= signals::bit(SIGINT);
   return result;
 }
+
+bool explain_wait(Judgement& out) {
+  lost::Explanation explanation;
+  if (!lost::explain(explanation)) return false;
+  out.verdict = Verdict::certain;
+  out.cause = "lost-consumer";
+  for (const char* cause : {"lost-workers", "join-of-lost-thread"}) {
+    if (explanation.cause.view() == cause) out.cause = cause;
+  }
+  out.runtime = explanation.runtime;
+  threads::for_each([&](Thread& t) {
+    if (threads::is_lost(t) && t.tid.load() == explanation.tid) out.culprit = &t;
+    return out.culprit == nullptr;
+  });
+  out.add(out.cause).append(explanation.text.view());
+  out.python_module.append(explanation.module.view());
+  return true;
+}
+
+bool take_interruption() { return lost::take_interruption(); }
 
 int write_stack(Json& json, std::uint64_t& hash) { return stack::write(json, hash); }
 

@@ -10,6 +10,7 @@
 
 #include "shim/base/text.h"
 #include "shim/reporting/json.h"
+#include "shim/waiting/proof.h"
 
 namespace forkmend::python {
 
@@ -32,6 +33,15 @@ bool is_inside(const void* caller);
 
 // True if the address is in the interpreter's own code. Async-signal-safe; a few comparisons.
 bool is_interpreters(const void* address);
+
+// Why the calling thread's wait can never end, by the Python object it waits for: a queue whose
+// consumers are lost, a future whose executor has no worker, a lost thread. Takes the GIL, which
+// the thread has released for the wait. False, and nothing written, if nothing is known.
+bool explain_wait(Judgement& out);
+
+// True once after a signal came for the calling thread inside explain_wait: its wait ends with
+// EINTR.
+bool take_interruption();
 
 // Writes the calling thread's Python frames, innermost first, as an array of {file, line,
 // function}. Runs faulthandler's handler in this thread; an empty array without an interpreter,

@@ -1,9 +1,11 @@
 #include "shim/python/hooks.h"
 
+#include "shim/base/compiler.h"
 #include "shim/forking/protocol.h"
 #include "shim/forking/safepoint.h"
 #include "shim/python/capi.h"
 #include "shim/python/frames.h"
+#include "shim/python/lost.h"
 #include "shim/python/signals.h"
 #include "shim/python/stack.h"
 #include "shim/runtimes/runtime.h"
@@ -11,6 +13,8 @@
 
 namespace forkmend::python::hooks {
 namespace {
+
+FORKMEND_TLS bool forking_now;
 
 // CPython looks at nothing but null, which would be an error.
 PyObject* none() { return api.Py_BuildValue(""); }
@@ -23,6 +27,7 @@ bool nothing_to_lose() {
 
 PyObject* before(PyObject*, PyObject*) {
   if (nothing_to_lose()) return none();
+  forking_now = true;
   const ErrorKeeper error;
   // What the report of a child will need, while all threads run: the first import may wait for
   // them.
@@ -34,6 +39,7 @@ PyObject* before(PyObject*, PyObject*) {
     forking::come_to_rest();
     api.PyEval_RestoreThread(self);
   }
+  lost::before();
   // Last, so that another thread that forked meanwhile has not written over it.
   frames::note_current(forking::next_origin());
   return none();
@@ -41,16 +47,30 @@ PyObject* before(PyObject*, PyObject*) {
 
 // The fork has opened the gate by now, unless it never got as far as libc.
 PyObject* after_in_parent(PyObject*, PyObject*) {
+  forking_now = false;
   safepoint::release();
+  const ErrorKeeper error;
+  lost::after_in_parent();
   if (!nothing_to_lose())
     forking::next_origin().python_file[0] = '\0';  // of the next fork, unknown
   return none();
 }
 
+// The first of the child's hooks: what SDKs do for themselves comes after.
+PyObject* after_in_child(PyObject*, PyObject*) {
+  forking_now = false;
+  const ErrorKeeper error;
+  lost::after_in_child();
+  return none();
+}
+
 PyMethodDef before_definition = {"forkmend_before_fork", before, kNoArguments, nullptr};
 PyMethodDef after_definition = {"forkmend_after_fork", after_in_parent, kNoArguments, nullptr};
+PyMethodDef child_definition = {"forkmend_in_child", after_in_child, kNoArguments, nullptr};
 
 }  // namespace
+
+bool under_way() { return forking_now; }
 
 bool register_at_fork() {
   PyObject* posix = imported_module("posix");
@@ -58,10 +78,12 @@ bool register_at_fork() {
   const Reference function(api.PyObject_GetAttrString(posix, "register_at_fork"));
   const Reference first(api.PyCFunction_NewEx(&before_definition, nullptr, nullptr));
   const Reference second(api.PyCFunction_NewEx(&after_definition, nullptr, nullptr));
-  if (!function || !first || !second) return false;
+  const Reference third(api.PyCFunction_NewEx(&child_definition, nullptr, nullptr));
+  if (!function || !first || !second || !third) return false;
   const Reference arguments(api.Py_BuildValue("()"));
-  const Reference keywords(
-      api.Py_BuildValue("{s:O,s:O}", "before", first.get(), "after_in_parent", second.get()));
+  const Reference keywords(api.Py_BuildValue("{s:O,s:O,s:O}", "before", first.get(),
+                                             "after_in_parent", second.get(), "after_in_child",
+                                             third.get()));
   if (!arguments || !keywords) return false;
   const Reference result(api.PyObject_Call(function.get(), arguments.get(), keywords.get()));
   return static_cast<bool>(result);

@@ -8,8 +8,11 @@
 
 namespace forkmend::python::hooks {
 
-// os.register_at_fork(before=…, after_in_parent=…). Once, in the main interpreter, with the GIL.
-// False if the interpreter refused.
+// os.register_at_fork(before=…, after_in_parent=…, after_in_child=…). Once, in the main
+// interpreter, with the GIL. False if the interpreter refused.
 bool register_at_fork();
+
+// True between the calling thread's before-hook and its after-hook.
+bool under_way();
 
 }  // namespace forkmend::python::hooks

@@ -23,6 +23,12 @@ void for_each_fix(const Judgement& judgement, Each&& each) {
   const Profile* profile = judgement.runtime != nullptr ? judgement.runtime->profile : nullptr;
   if (profile != nullptr && judgement.runtime->policy < profile->policy)
     each(Fix{"now", "FORKMEND_POLICY", profile->fix_now, "fork waits for its threads"});
+  Text<160> python;
+  if (profile == nullptr && judgement.python_module.size() != 0) {
+    python.format("FORKMEND_PROFILES=+python:{}", judgement.python_module.view()).append('\0');
+    each(Fix{"now", python.data(), "start that thread again in each child",
+             "what it does, it does in every child"});
+  }
   if (settings.on_lockup == OnLockup::report)
     each(Fix{"now", "FORKMEND_ON_LOCKUP=abort",
              "core + SIGABRT; the supervisor restarts the process",

@@ -123,10 +123,22 @@ bool is_path(std::string_view item) {
   return item.find('/') != std::string_view::npos || glob_match("*.toml", item);
 }
 
+constexpr std::string_view kPythonPrefix = "python:";
+
+// "python:GLOB": threads of these Python modules come back.
+void add_python(std::string_view item) {
+  Profile profile{};
+  copy_text(profile.name, item);
+  copy_text(profile.python[0], item.substr(kPythonPrefix.size()));
+  profile.policy = Policy::callback;
+  on_profile(nullptr, profile, "FORKMEND_PROFILES");
+}
+
 void read_profiles_setting() {
   for_each_item(settings.profiles, [](std::string_view item) {
     if (item.front() == '-') return;
     if (item.front() == '+') item.remove_prefix(1);
+    if (item.substr(0, kPythonPrefix.size()) == kPythonPrefix) return add_python(item);
     if (is_path(item)) {
       char path[512];
       copy_text(path, item);
@@ -138,7 +150,7 @@ void read_profiles_setting() {
       if (item == profile.name) return;
     }
     report_setting("FORKMEND_PROFILES", item,
-                   "+NAME or -NAME of a profile, a .toml file or a directory");
+                   "+NAME or -NAME of a profile, +python:MODULE, a .toml file or a directory");
   });
 }
 
@@ -148,7 +160,7 @@ void check_policy_setting() {
     const std::size_t colon = item.rfind(':');
     if (colon == std::string_view::npos || !parse_policy(item.substr(colon + 1), policy))
       report_setting("FORKMEND_POLICY", item,
-                     "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, comma-separated");
+                     "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, NAME:callback, NAME:eager");
   });
 }
 
@@ -208,6 +220,10 @@ Match find_by_dso(const char* path) {
 
 Match find_by_thread(const char* name) {
   return find([&](const Profile& p) { return any_match(p.thread, name); });
+}
+
+Match find_by_python(const char* module) {
+  return find([&](const Profile& p) { return any_match(p.python, module); });
 }
 
 Policy policy_for(std::string_view name, Policy fallback) {

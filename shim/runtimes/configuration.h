@@ -26,6 +26,9 @@ Match find_by_dso(const char* path);
 // The same for thread names.
 Match find_by_thread(const char* name);
 
+// The same for the modules of Python threads; FORKMEND_PROFILES=+python:GLOB is a profile as well.
+Match find_by_python(const char* module);
+
 // The policy in force for a runtime called `name` (FORKMEND_POLICY), else `fallback`.
 Policy policy_for(std::string_view name, Policy fallback);
 

@@ -32,9 +32,10 @@ std::string literal(const char* text) {
   return out + "\"";
 }
 
-std::string patterns(const char (&field)[kProfilePatterns][kProfilePatternSize]) {
+template <std::size_t Count>
+std::string patterns(const char (&field)[Count][kProfilePatternSize]) {
   std::string out = "{";
-  for (std::size_t i = 0; i < kProfilePatterns && field[i][0] != '\0'; ++i) {
+  for (std::size_t i = 0; i < Count && field[i][0] != '\0'; ++i) {
     if (i != 0) out += ", ";
     out += literal(field[i]);
   }
@@ -43,7 +44,8 @@ std::string patterns(const char (&field)[kProfilePatterns][kProfilePatternSize])
 
 std::string initialiser(const Profile& profile) {
   return std::string("{") + literal(profile.name) + ",\n " + patterns(profile.dso) + ",\n " +
-         patterns(profile.thread) +
+         patterns(profile.thread) + ",\n " + patterns(profile.python) + ",\n " +
+         patterns(profile.python_enqueue) + ",\n " + patterns(profile.python_pending) +
          ",\n ::forkmend::Policy::" + kPolicyNames[static_cast<std::size_t>(profile.policy)] +
          ",\n " + (profile.settle != 0 ? "1" : "0") + ", " + (profile.asks_first != 0 ? "1" : "0") +
          ",\n " + literal(profile.measured) + ",\n " + literal(profile.fix_now) + ",\n " +

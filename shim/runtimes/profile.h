@@ -18,16 +18,18 @@ enum class Policy : std::uint8_t {
   quiesce,   // its own pause is called before fork
   drain,     // fork waits for the safepoint
   callback,  // drain, and the runtime's own respawn function at the first enqueue
+  eager,     // the same at once, in the child: no trigger is visible
 };
 
-inline constexpr int kPolicyCount = 5;
-inline constexpr const char* kPolicyNames[kPolicyCount] = {"leave", "report", "quiesce", "drain",
-                                                           "callback"};
+inline constexpr int kPolicyCount = 6;
+inline constexpr const char* kPolicyNames[kPolicyCount] = {"leave", "report",   "quiesce",
+                                                           "drain", "callback", "eager"};
 
 // Limits of one profile. A profile file that exceeds one is refused with the line and the limit.
-inline constexpr std::size_t kProfileNameSize = 32;       // longest built-in name is 12
+inline constexpr std::size_t kProfileNameSize = 64;       // "python:" and a dotted module name
 inline constexpr std::size_t kProfilePatterns = 8;        // file-name patterns of one package
 inline constexpr std::size_t kProfilePatternSize = 96;    // longest wheel name measured is 61
+inline constexpr std::size_t kProfilePythonNames = 4;     // methods or attributes of one class
 inline constexpr std::size_t kProfileMeasuredSize = 128;  // "0.4.2, 0.5.0" and the like
 inline constexpr std::size_t kProfileNoteSize = 256;      // one sentence for the report
 
@@ -35,6 +37,10 @@ struct Profile {
   char name[kProfileNameSize];
   char dso[kProfilePatterns][kProfilePatternSize];     // glob on the file name of the creating DSO
   char thread[kProfilePatterns][kProfilePatternSize];  // glob on the thread's name
+  char python[kProfilePatterns][kProfilePatternSize];  // glob on the module of a Python thread
+  // Methods that hand work to it by other means than a queue, and attributes that hold work.
+  char python_enqueue[kProfilePythonNames][kProfilePatternSize];
+  char python_pending[kProfilePythonNames][kProfilePatternSize];
   Policy policy;
   // Settle: before the gate closes, fork waits until every thread of the runtime waits of its own
   // accord. For runtimes that are half shut down when fork is called: a gate would hold such a

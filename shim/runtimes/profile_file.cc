@@ -159,17 +159,18 @@ class Reader {
     }
   }
 
-  std::size_t patterns_into(char (&field)[kProfilePatterns][kProfilePatternSize],
-                            const toml::node* node, const std::string& what, bool file_name) {
+  template <std::size_t Count>
+  std::size_t patterns_into(char (&field)[Count][kProfilePatternSize], const toml::node* node,
+                            const std::string& what, bool file_name) {
     if (node == nullptr) return 0;
     const toml::array* array = node->as_array();
     if (array == nullptr) {
       wrong_type(*node, what, "write an array of strings in quotes, such as [\"libx*.so\"]");
       return 1;  // said already: not "empty" as well
     }
-    if (array->size() > kProfilePatterns) {
+    if (array->size() > Count) {
       problem(line_of(*node), what + " has " + std::to_string(array->size()) +
-                                  " patterns: use at most " + std::to_string(kProfilePatterns));
+                                  " patterns: use at most " + std::to_string(Count));
       return array->size();
     }
     std::size_t count = 0;
@@ -191,7 +192,8 @@ class Reader {
 
   void read_match(Profile& profile, const toml::node* node, int line) {
     const char* const wanted =
-        "add a [match] table with dso = [\"file name*.so\"] or thread = [\"name\"]";
+        "add a [match] table with dso = [\"file name*.so\"], thread = [\"name\"] or python = "
+        "[\"module\"]";
     if (node == nullptr) {
       problem(line, std::string("nothing to match: ") + wanted);
       return;
@@ -201,11 +203,26 @@ class Reader {
       wrong_type(*node, "match", wanted);
       return;
     }
-    unknown_keys(*match, "[match]", {"dso", "thread"});
+    unknown_keys(*match, "[match]", {"dso", "thread", "python"});
     const std::size_t dsos = patterns_into(profile.dso, match->get("dso"), "match.dso", true);
     const std::size_t threads =
         patterns_into(profile.thread, match->get("thread"), "match.thread", false);
-    if (dsos + threads == 0) problem(line_of(*node), std::string("[match] is empty: ") + wanted);
+    const std::size_t modules =
+        patterns_into(profile.python, match->get("python"), "match.python", false);
+    if (dsos + threads + modules == 0)
+      problem(line_of(*node), std::string("[match] is empty: ") + wanted);
+  }
+
+  void read_python(Profile& profile, const toml::node* node) {
+    if (node == nullptr) return;
+    const toml::table* python = node->as_table();
+    if (python == nullptr) {
+      wrong_type(*node, "python", "write a [python] table with enqueue = [...]");
+      return;
+    }
+    unknown_keys(*python, "[python]", {"enqueue", "pending"});
+    patterns_into(profile.python_enqueue, python->get("enqueue"), "python.enqueue", false);
+    patterns_into(profile.python_pending, python->get("pending"), "python.pending", false);
   }
 
   void read_measured(Profile& profile, const toml::node* node) {
@@ -237,11 +254,12 @@ class Reader {
     int name_line = line;
     if (top_level) {
       unknown_keys(table, "the profile",
-                   {"name", "policy", "settle", "asks_first", "measured", "match", "fix", "profile",
-                    "settings"});
+                   {"name", "policy", "settle", "asks_first", "measured", "match", "python", "fix",
+                    "profile", "settings"});
     } else {
-      unknown_keys(table, "[[profile]]",
-                   {"name", "policy", "settle", "asks_first", "measured", "match", "fix"});
+      unknown_keys(
+          table, "[[profile]]",
+          {"name", "policy", "settle", "asks_first", "measured", "match", "python", "fix"});
     }
 
     if (const toml::node* node = table.get("name")) {
@@ -282,6 +300,7 @@ class Reader {
 
     read_measured(profile, table.get("measured"));
     read_match(profile, table.get("match"), name_line);
+    read_python(profile, table.get("python"));
     if (const toml::node* node = table.get("fix")) {
       if (const toml::table* fix = node->as_table()) {
         unknown_keys(*fix, "[fix]", {"now", "code"});

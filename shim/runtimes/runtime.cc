@@ -120,6 +120,26 @@ Runtime* attribute_by_name(const Thread& t, const char* name) {
   return for_profile(match, t.runtime->dso);
 }
 
+Runtime* of_python(const configuration::Match& match, const char* module) {
+  if (Runtime* known = named(match.profile->name)) return known;
+  Runtime* r = make(match.profile->name);
+  if (r == nullptr) return nullptr;
+  r->profile = match.profile;
+  r->profile_origin = match.origin;
+  r->policy = configuration::policy_for(r->name, match.profile->policy);
+  if (settings.log == Log::info)
+    say("recognised {}: Python threads of {}, policy {}", r->name, module,
+        kPolicyNames[static_cast<int>(r->policy)]);
+  return r;
+}
+
+Runtime* named(std::string_view name) {
+  for (int i = 0; i < highest(); i++) {
+    if (table[i].in_use && name == table[i].name) return &table[i];
+  }
+  return nullptr;
+}
+
 Runtime* add(const char* name, const void* caller) {
   configuration::load();
   Runtime* r = make(name == nullptr || name[0] == '\0' ? "unnamed" : name);

@@ -13,6 +13,7 @@
 #include "shim/base/compiler.h"
 #include "shim/base/token.h"
 #include "shim/reporting/modules.h"
+#include "shim/runtimes/configuration.h"
 #include "shim/runtimes/profile.h"
 #include "shim/threads/thread.h"
 
@@ -56,6 +57,13 @@ Runtime* attribute(const void* caller, const void* start_symbol);
 
 // The runtime of a thread whose name was set, where a profile names threads; null: no change.
 Runtime* attribute_by_name(const Thread& t, const char* name);
+
+// The runtime of Python threads that a profile matched by module; one for each profile. Null when
+// the table is full. Its threads' records belong to the interpreter: nobody waits for them at a
+// fork.
+Runtime* of_python(const configuration::Match& match, const char* module);
+// The runtime of this name, or null.
+Runtime* named(std::string_view name);
 
 // A runtime registered through the API; null when the table is full.
 Runtime* add(const char* name, const void* caller);

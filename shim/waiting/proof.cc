@@ -194,6 +194,9 @@ void judge(Thread& t, Nanoseconds waited, Judgement& out) {
     case WaitCall::join:
       if (judge_join(wait, out)) return;
       break;
+    case WaitCall::sem_wait:  // CPython's locks
+      if (python::explain_wait(out)) return;
+      break;
     default:
       break;
   }

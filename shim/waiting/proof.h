@@ -22,6 +22,7 @@ struct Judgement {
   const char* cause = "";            // code of the deciding evidence
   const Thread* culprit = nullptr;   // the lost thread that would have ended the wait, if known
   const Runtime* runtime = nullptr;  // the lost runtime
+  Text<96> python_module;            // of the lost Python thread, if that is what it was
   int count = 0;
   const char* code[kMostEvidence];
   Text<160> text[kMostEvidence];

@@ -5,6 +5,7 @@
 #include "shim/forking/gate.h"
 #include "shim/locks/held.h"
 #include "shim/locks/layout.h"
+#include "shim/python/bridge.h"
 #include "shim/waiting/blocking.h"
 #include "shim/waiting/handover.h"
 #include "shim/waiting/restart.h"
@@ -146,7 +147,9 @@ int sem_wait(sem_t* s, const void* caller) {
     if (t == nullptr || !watch::needed() || layout::sem_shared(s)) return real().sem_wait(s);
     const int error = sliced<int>(
         *t, ETIMEDOUT, [&] { return real().sem_wait(s) == 0 ? 0 : errno; },
-        [&](const timespec& deadline) { return sem_slice(s, deadline); });
+        [&](const timespec& deadline) {
+          return python::take_interruption() ? EINTR : sem_slice(s, deadline);
+        });
     if (error == 0) return 0;
     errno = error;
     return -1;

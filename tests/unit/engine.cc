@@ -26,6 +26,13 @@ namespace python {
 void install() {}
 unsigned long reserved_signals() { return 0; }
 bool present() { return false; }
+namespace embedder {
+void before() {}
+void after_parent() {}
+void after_child() {}
+}  // namespace embedder
+bool explain_wait(Judgement&) { return false; }
+bool take_interruption() { return false; }
 bool is_inside(const void*) { return false; }
 bool is_interpreters(const void*) { return false; }
 int write_stack(Json& json, std::uint64_t& hash) {

@@ -107,7 +107,7 @@ TEST_CASE("each problem has its line, and the profile is not delivered") {
   one("policy = \"drain\"\n[match]\ndso = [\"x\"]\n", "f:1: the profile has no name: ");
   one("name = \"x\"\n[match]\ndso = [\"x\"]\n", "f:1: the profile has no policy: ");
   one("name = \"x\"\npolicy = \"cure\"\n[match]\ndso = [\"x\"]\n",
-      "f:2: unknown policy \"cure\": use one of leave, report, quiesce, drain, callback");
+      "f:2: unknown policy \"cure\": use one of leave, report, quiesce, drain, callback, eager");
   one("name = \"x\"\npolicy = 3\n[match]\ndso = [\"x\"]\n", "f:2: policy is an integer: ");
   one("name = \"x\"\npolicy = \"drain\"\n", "f:1: nothing to match: ");
   one("name = \"x\"\npolicy = \"drain\"\n[match]\n", "f:3: [match] is empty: ");
@@ -138,7 +138,7 @@ TEST_CASE("the limits of a profile are kept") {
   CHECK(std::string(fits.profiles[0].name) == name);
   CHECK(std::string(fits.profiles[0].dso[0]) == pattern);
 
-  CHECK(problems(with(name + "n", "p")) == "f:1: name has 32 bytes: shorten it to 31\n");
+  CHECK(problems(with(name + "n", "p")) == "f:1: name has 64 bytes: shorten it to 63\n");
   CHECK(problems(with("n", pattern + "p")) ==
         "f:4: a pattern of match.dso has 96 bytes: shorten it to 95\n");
   std::string many = "name = \"x\"\npolicy = \"drain\"\n[match]\ndso = [";

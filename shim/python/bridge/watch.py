@@ -1,0 +1,177 @@
+"""Which Python threads a fork loses, and which of them belong to a runtime that is to come back.
+
+Runs in the parent at every fork of a process with threads: it imports nothing, changes nothing, and takes microseconds a
+thread. The other parts of the bridge are loaded when a thread of a registered runtime is seen for the first time. They
+share this namespace, which no module sees; names with a leading underscore come from the shim (lost.cc).
+
+CPython 3.8 to 3.14.
+"""
+
+import sys
+
+import _thread
+import _weakref
+
+CURED = ("callback", "eager")
+
+_loaded = set()  # parts of the bridge
+_answers = {}  # a module's name: what the profiles say of it
+_forks = {}  # the forking thread's ident: what its fork is about to lose
+lost = []  # what this process has lost
+
+
+class LostThread:
+    """A thread that did not survive, as far as a report needs it. Keeps nothing alive."""
+
+    __slots__ = ("thread", "name", "native_id", "runtime", "queue")
+
+    def __init__(self, thread, runtime, frame):
+        self.thread = _weakref.ref(thread)
+        self.name = str(thread._name)
+        self.native_id = thread.native_id
+        self.runtime = runtime[0] if runtime else ""
+        queue = queue_it_waits_on(frame)
+        self.queue = None if queue is None else _weakref.ref(queue)
+
+
+class Fork:
+    """A fork that is under way."""
+
+    __slots__ = ("lost", "groups")
+
+    def __init__(self):
+        self.lost = []
+        self.groups = ()
+
+
+def module_of(value):
+    try:
+        name = value.__module__
+    except Exception:  # an object's own __getattr__
+        return None
+    return name if type(name) is str else None
+
+
+def modules_of(thread):
+    """The modules by which a thread is attributed: of its class, of its target, of its target's self."""
+    threading = sys.modules["threading"]
+    cls = type(thread)
+    if cls.__module__ != "threading":
+        yield cls.__module__
+    values = thread.__dict__
+    target = values.get("_target")
+    if target is None and isinstance(thread, threading.Timer):
+        target = values.get("function")
+    for _ in range(4):  # functools.partial of functools.partial
+        if target is None:
+            return
+        yield module_of(target)
+        owner = getattr(target, "__self__", None)
+        if owner is not None and type(owner) is not type(sys):
+            yield type(owner).__module__
+        elif not hasattr(target, "__code__"):
+            yield type(target).__module__  # an object with __call__
+        target = getattr(target, "func", None)
+
+
+def runtime_of(thread):
+    """(name, policy, enqueue methods, pending attributes) of the runtime, or None."""
+    for module in modules_of(thread):
+        if module is None:
+            continue
+        if module not in _answers:
+            _answers[module] = _recognise(module)
+        if _answers[module] is not None:
+            return _answers[module]
+    return None
+
+
+def queue_it_waits_on(frame):
+    """The queue.Queue, or one of its copies, that a thread is inside get() of."""
+    for _ in range(4):  # Lock.acquire, Condition.wait, Queue.get
+        if frame is None:
+            return None
+        if frame.f_code.co_name == "get":
+            queue = frame.f_locals.get("self")
+            return queue if is_queue(queue) else None
+        frame = frame.f_back
+    return None
+
+
+_queue_parts = ("mutex", "not_empty", "not_full", "all_tasks_done", "unfinished_tasks", "queue")
+
+
+def is_queue(value):
+    """queue.Queue by shape: SDKs carry copies of it. Connection pools, which are LIFO, hold no work."""
+    parts = getattr(value, "__dict__", None)
+    if type(parts) is not dict or not all(part in parts for part in _queue_parts):
+        return False
+    return not any(cls.__name__ == "LifoQueue" for cls in type(value).__mro__)
+
+
+def before():
+    """In the parent, after every other before-hook. 2: it loses threads that are to be cured; 1: others; 0: none."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return 0
+    own, own_native = _thread.get_ident(), _thread.get_native_id()
+    frames = sys._current_frames()
+    fork, cured = Fork(), []
+    for ident, thread in list(threading._active.items()):
+        native = getattr(thread, "native_id", None)
+        # A greenlet runs on the forking thread, and survives with it.
+        if ident == own or native is None or native == own_native:
+            continue
+        try:
+            runtime = runtime_of(thread)
+            if runtime is not None and runtime[1] == "leave":
+                continue
+            fork.lost.append(LostThread(thread, runtime, frames.get(ident)))
+        except Exception as error:  # one that only looks like a thread
+            _problem("%r is left as it is: %r" % (type(thread), error))
+            continue
+        if runtime is not None and runtime[1] in CURED:
+            cured.append((thread, runtime))
+    if cured or "cure" in _loaded:
+        if need("cure"):
+            fork.groups = plan(cured)
+    _forks[own] = fork
+    return 2 if fork.groups else 1 if fork.lost else 0
+
+
+def need(part):
+    """Loads a part of the bridge once; False if it could not be loaded."""
+    if part not in _loaded:
+        if not _load(part):
+            return False
+        _loaded.add(part)
+    return True
+
+
+_WAITS = ("join", "put", "result", "exception")
+
+
+def explain_wait(frame):
+    caller = frame
+    for _ in range(5):
+        if caller is None or caller.f_code.co_name in _WAITS:
+            break
+        caller = caller.f_back
+    if caller is None or caller.f_code.co_name not in _WAITS or not need("explain"):
+        return "", "", 0, "", ""
+    return explain(frame)
+
+
+def after_in_parent():
+    _forks.pop(_thread.get_ident(), None)
+
+
+def after_in_child():
+    """Before everybody else's hooks: what SDKs do for themselves comes after, and finds usable locks."""
+    fork = _forks.pop(_thread.get_ident(), None)
+    _forks.clear()
+    if fork is None:
+        return
+    lost.extend(fork.lost)
+    for group in fork.groups:
+        group.enter_child()
