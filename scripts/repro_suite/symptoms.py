@@ -15,6 +15,7 @@ RUST_PANIC = re.compile(r"thread '.*' (\(\d+\) )?panicked at")
 SYMPTOMS = (
     ("traceback", re.compile(r"^\s*Traceback \(most recent call last\)")),
     ("panic", RUST_PANIC),
+    ("worker timeout", re.compile(r"WORKER TIMEOUT|HARAKIRI")),
     ("fatal Python error", re.compile(r"^Fatal Python error:")),
     ("C++ terminate", re.compile(r"^terminate called ")),
     (

@@ -26,7 +26,7 @@ BESIDE = 6
 
 # Shortest first, so that what breaks is known early; unit tests before all.
 MODULES = ("unit", "header", "lockups", "raw_forks", "pools", "exit", "forks", "deadlines", "healthy", "loading",
-           "python", "runtimes", "repro", "soak")
+           "python", "python_threads", "runtimes", "repro", "soak")
 
 
 def main(argv) -> int:

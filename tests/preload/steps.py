@@ -3,6 +3,7 @@
 Python 3.8 and later.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -37,6 +38,14 @@ def spawn(body):
     return pid
 
 
+def fork_inside():
+    """Forks and returns in both, for a child that goes on inside a critical section: it ends by os._exit itself."""
+    pid = os.fork()
+    if pid == 0:
+        begin_child()
+    return pid
+
+
 def reap(pid, seconds=60.0):
     """Exit code, 128 + signal, or HUNG."""
     until = time.monotonic() + seconds
@@ -48,6 +57,15 @@ def reap(pid, seconds=60.0):
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return HUNG
+
+
+def hold(locks, taken, free):
+    """A thread's body: takes the locks, says so, and keeps them until told."""
+    with contextlib.ExitStack() as stack:
+        for lock in locks:
+            stack.enter_context(lock)
+        taken.set()
+        free.wait()
 
 
 def wait_until_idle():
