@@ -135,6 +135,10 @@ bool all_parked() {
   return parked;
 }
 
+// Nobody waits for the held threads: the deadline is there for a destructor that spins on one of
+// them. A busy machine may take seconds to destroy what there is.
+constexpr int kHeld = 10;
+
 // A runtime that registered itself has told us that its threads come to the gate, and is waited for
 // as for a fork. Those of a profile may be anywhere, and a clean exit is not made slower.
 constexpr Nanoseconds kUnasked = 10 * kMillisecond;
@@ -144,7 +148,7 @@ void hold(const Runtime& r) {
   if (settings.exit == 0 || holding.exchange(true)) return;
   exiter = threads::self();
   if (exiter != nullptr && exiter->registered) runtimes::leave(*exiter);
-  held_until = now() + settings.exit;
+  held_until = now() + kHeld * settings.exit;
   held_in = threads::generation.load();
   closed = true;
   gate::close(held_until);
