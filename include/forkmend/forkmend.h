@@ -75,13 +75,25 @@ typedef struct forkmend_api {
 /* The table, or NULL without the shim. Looked up once; safe from several threads. */
 #if defined(__GNUC__)
 extern void* forkmend_dlsym(void*, const char*) __asm__("dlsym") __attribute__((weak));
+/* Its address, or NULL. A linker takes NULL for granted in a program at a fixed address if it finds
+ * no definition (dlsym was in libdl before glibc 2.34), unless the address is asked of the GOT. */
+static inline void* (*forkmend_dlsym_address(void))(void*, const char*) {
+#if defined(__x86_64__) && defined(__LP64__) && !defined(__PIC__)
+  void* (*address)(void*, const char*);
+  __asm__(".weak dlsym\n\tmovq dlsym@GOTPCREL(%%rip), %0" : "=r"(address));
+  return address;
+#else
+  return forkmend_dlsym;
+#endif
+}
 static inline const forkmend_api* forkmend_find(void) {
   static const forkmend_api* api;
   static int looked;
   if (!__atomic_load_n(&looked, __ATOMIC_ACQUIRE)) {
     const forkmend_api* found = NULL;
+    void* (*const find)(void*, const char*) = forkmend_dlsym_address();
     /* RTLD_DEFAULT is a null pointer; a program without dlsym (static) has no shim either. */
-    if (forkmend_dlsym) found = (const forkmend_api*)forkmend_dlsym(NULL, FORKMEND_API_SYMBOL);
+    if (find) found = (const forkmend_api*)find(NULL, FORKMEND_API_SYMBOL);
     __atomic_store_n(&api, found, __ATOMIC_RELEASE);
     __atomic_store_n(&looked, 1, __ATOMIC_RELEASE);
   }

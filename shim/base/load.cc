@@ -109,6 +109,7 @@ void load() {
   const int error = errno;
   forkmend_real_vfork = reinterpret_cast<pid_t (*)()>(dlsym(RTLD_NEXT, "vfork"));
   forkmend_real_syscall = reinterpret_cast<SyscallFn>(dlsym(RTLD_NEXT, "syscall"));
+  if (look_ups_allocate()) resolve_real_functions();
   const bool active = decide(environ);
   if (active) {
     threads::adopt_main_thread();

@@ -1,8 +1,18 @@
 #include "shim/base/real.h"
 
 #include <dlfcn.h>
+#include <gnu/libc-version.h>
 
 #include <atomic>
+#include <string_view>
+
+// libc's own names for what allocators lock with, beside those that we interpose. Weak: nothing
+// says that a libc to come has them.
+extern "C" {
+int __pthread_mutex_lock(pthread_mutex_t*) __attribute__((weak));
+int __pthread_mutex_trylock(pthread_mutex_t*) __attribute__((weak));
+int __pthread_mutex_unlock(pthread_mutex_t*) __attribute__((weak));
+}
 
 namespace forkmend {
 namespace {
@@ -17,6 +27,25 @@ void* find(const char* name, const char* version) {
   return version == nullptr ? dlsym(RTLD_NEXT, name) : dlvsym(RTLD_NEXT, name, version);
 }
 
+// Before glibc 2.34 a thread's first dlsym allocates. An allocator that comes from a preload may
+// lock for that, which asks for a look-up again, without end (jemalloc on 2.31 crashed at its
+// initialisation): inside a look-up these are called, and remembered by nobody.
+FORKMEND_TLS bool looking_up;
+
+template <class Function>
+Function within_look_up(std::string_view name);
+template <>
+int (*within_look_up(std::string_view name))(pthread_mutex_t*) {
+  if (name == "pthread_mutex_lock") return &__pthread_mutex_lock;
+  if (name == "pthread_mutex_trylock") return &__pthread_mutex_trylock;
+  if (name == "pthread_mutex_unlock") return &__pthread_mutex_unlock;
+  return nullptr;
+}
+template <class Function>
+Function within_look_up(std::string_view) {
+  return nullptr;
+}
+
 // One stub a symbol: find it, remember it, go on to it.
 template <class Function, class Symbol>
 struct Stub;
@@ -24,7 +53,14 @@ struct Stub;
 template <class Result, class... Arguments, class Symbol>
 struct Stub<Result (*)(Arguments...), Symbol> {
   static Result call(Arguments... arguments) {
+    if (looking_up) {
+      if (auto* early = within_look_up<Result (*)(Arguments...)>(Symbol::called()))
+        return early(arguments...);
+    }
+    const bool outer = looking_up;
+    looking_up = true;
     Symbol::resolve();
+    looking_up = outer;
     return Symbol::pointer()(arguments...);
   }
 };
@@ -32,6 +68,8 @@ struct Stub<Result (*)(Arguments...), Symbol> {
 #define FORKMEND_SYMBOL(name, result, parameters, version)                                    \
   struct name##_symbol {                                                                      \
     static auto& pointer() { return real_functions.name; }                                    \
+    static constexpr std::string_view called() { return #name; }                              \
+    static constexpr const char* name() { return #name; }                                     \
     static void resolve() {                                                                   \
       /* A symbol that this libc lacks keeps its stub; nothing calls it (see has_…). */     \
       if (void* found = find(#name, version))                                                 \
@@ -55,6 +93,16 @@ void resolve_real_functions() {
 #define FORKMEND_RESOLVE(name, result, parameters, version) name##_symbol::resolve();
   FORKMEND_REAL_FUNCTIONS(FORKMEND_RESOLVE)
 #undef FORKMEND_RESOLVE
+}
+
+bool look_ups_allocate() {
+  const char* version = gnu_get_libc_version();  // "2.31"
+  constexpr int kFirstThatDoesNot = 34;
+  if (version[0] != '2' || version[1] != '.') return false;
+  int minor = 0;
+  for (const char* at = version + 2; *at >= '0' && *at <= '9'; at++)
+    minor = minor * 10 + (*at - '0');
+  return minor < kFirstThatDoesNot;
 }
 
 bool has_real_fork_without_handlers() {

@@ -3,7 +3,8 @@
 // Promises: each pointer can be called from the first instruction on: other libraries' constructors
 // call interposed functions before ours has run (stress-ng). Versions are
 // named where an older symbol has another layout (sanitizers#465: a wrong condvar version hangs).
-// Does not: allocate; dlsym itself may in error paths, which present symbols never reach.
+// Does not: allocate. dlsym itself may: in error paths, which present symbols never reach, and
+// before glibc 2.34 once a thread (real.cc says what is done about the recursion).
 #pragma once
 
 #include <poll.h>
@@ -106,6 +107,10 @@ extern FORKMEND_HIDDEN Real real_functions;
 // (its signal handlers must not have to). Idempotent; safe from several threads at once: they store
 // the same values.
 void resolve_real_functions();
+
+// Before glibc 2.34 a thread's first dlsym allocates: not in a signal handler, nor in a thread of a
+// sanitizer's. There all are looked up at load.
+bool look_ups_allocate();
 
 FORKMEND_INLINE const Real& real() { return real_functions; }
 

@@ -98,6 +98,7 @@ Thread* allocate() {
   t->wait.call.store(WaitCall::none, std::memory_order_relaxed);
   t->activity = {-1, 0, 0, 0};
   t->exit_park.store(0, std::memory_order_relaxed);
+  t->watch.slicing = false;
   t->held.count = 0;
   t->held.overflow = 0;
   for (const void*& object : t->signalled) object = nullptr;

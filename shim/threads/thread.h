@@ -55,6 +55,7 @@ struct WatchState {
   WaitCall call;
   bool reported;
   bool spurious;  // the last slice was handed to the caller as a spurious wakeup
+  bool slicing;   // inside one: libc may call an interposed clock_gettime that locks (libfaketime)
 };
 
 // A pointer that its thread sets (it adopts itself into a runtime) while a forking thread reads it.

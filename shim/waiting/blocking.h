@@ -61,6 +61,7 @@ class Blocking {
     constexpr std::uintptr_t kLargestStack = std::uintptr_t{8} << 20;
     if (here - t.wait.registers.sp >= kLargestStack) return false;
     t.state.store(ThreadState::running);
+    t.watch.slicing = false;
     return true;
   }
 
@@ -70,14 +71,18 @@ class Blocking {
 
 // Takes a wait without a timeout. `whole()` waits for ever; `slice(deadline)` waits until an
 // absolute CLOCK_MONOTONIC time and returns `timed_out` then. In a process without lost threads it
-// is whole().
+// is whole(). So it is inside another slice: before glibc 2.34 libc asks for the time through a
+// symbol that others interpose, and one that locks for it (libfaketime) would be taken in slices
+// without end.
 template <class Result, class Whole, class Slice>
 FORKMEND_INLINE Result sliced(Thread& t, Result timed_out, Whole&& whole, Slice&& slice) {
-  if (FORKMEND_LIKELY(!watch::needed())) return whole();
+  if (FORKMEND_LIKELY(!watch::needed()) || t.watch.slicing) return whole();
   watch::begin(t);
   for (;;) {
     const timespec deadline = to_timespec(watch::next_look(t));
+    t.watch.slicing = true;
     const Result result = slice(deadline);
+    t.watch.slicing = false;
     if (result != timed_out) {
       watch::end(t);
       return result;

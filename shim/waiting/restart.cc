@@ -18,11 +18,14 @@ struct KernelSigaction {
 };
 
 constexpr int kSignals = 64;
+// libc's own, SIGCANCEL and SIGSETXID: before glibc 2.34 their handlers are there from the start.
+constexpr int kFirstInternal = 32, kLastInternal = 33;
 
 // Visits the installed handlers: bool visit(signal, flags) says whether to go on.
 template <class Visit>
 void for_each_handler(Visit&& visit) {
   for (int signal = 1; signal <= kSignals; signal++) {
+    if (signal >= kFirstInternal && signal <= kLastInternal) continue;
     KernelSigaction action{};
     if (sys::call(SYS_rt_sigaction, signal, 0, sys::arg(&action), sizeof action.mask) != 0)
       continue;

@@ -60,7 +60,9 @@ FORKMEND_INLINE int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, Nanoseconds
 int cond_slice(Thread& t, pthread_cond_t* c, pthread_mutex_t* m) {
   watch::begin(t);
   const timespec deadline = to_timespec(watch::next_look(t));
+  t.watch.slicing = true;
   const int result = real().pthread_cond_clockwait(c, m, CLOCK_MONOTONIC, &deadline);
+  t.watch.slicing = false;
   if (result != ETIMEDOUT) {
     watch::end(t);
     return result;
@@ -124,7 +126,8 @@ long futex_wait(long word, long operation, long value, long timeout, long second
 
 int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const void* caller) {
   return wait_cond(c, m, kNoTimeout, caller, [&](Thread* t) {
-    const bool whole = t == nullptr || !watch::needed() || layout::cond_shared(c);
+    const bool whole =
+        t == nullptr || !watch::needed() || t->watch.slicing || layout::cond_shared(c);
     return whole ? real().pthread_cond_wait(c, m) : cond_slice(*t, c, m);
   });
 }

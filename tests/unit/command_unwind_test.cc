@@ -135,7 +135,12 @@ std::vector<std::string> names(const StackCopy& stack, RawStack* raw_out = nullp
       if (name == "capture" || name.find("unwind_") == 0 || name == "compare" ||
           name.find("qsort") != std::string::npos || name == "on_signal" || name == "main" ||
           name == "start_thread" || name == "<signal handler>") {
-        out.push_back(name.find("qsort") == std::string::npos ? name : "qsort");
+        // libc's qsort is one function or several, one inside the other.
+        if (name.find("qsort") == std::string::npos) {
+          out.push_back(name);
+        } else if (out.empty() || out.back() != "qsort") {
+          out.push_back("qsort");
+        }
       }
     }
   }
