@@ -60,14 +60,16 @@ $(B)/libforkmend.so: $(SHIM_OBJECTS) shim/exports.map
 	@mv $@.tmp $@
 
 # --- ordinary C++: profiles at build time, the configuration reader, the command --------------------
-$(B)/embed_profiles: shim/runtimes/embed_profiles.cc shim/runtimes/profile_file.cc \
+# Runs here, also where the rest is made for another machine.
+EMBED ?= $(B)/embed_profiles
+$(EMBED): shim/runtimes/embed_profiles.cc shim/runtimes/profile_file.cc \
                      $(wildcard shim/runtimes/*.h)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(COMMON) $(filter %.cc,$^) -o $@ $(FMT)
 
-$(B)/gen/builtin_profiles.inc: $(B)/embed_profiles $(wildcard shim/runtimes/profiles/*.toml)
+$(B)/gen/builtin_profiles.inc: $(EMBED) $(wildcard shim/runtimes/profiles/*.toml)
 	@mkdir -p $(@D)
-	$(Q)$(B)/embed_profiles $@ $(filter %.toml,$^)
+	$(Q)$(EMBED) $@ $(filter %.toml,$^)
 
 $(B)/libforkmend-config.so: $(READER_SOURCES) $(wildcard shim/runtimes/*.h) shim/runtimes/config_reader.map
 	@mkdir -p $(@D)
@@ -77,7 +79,9 @@ $(B)/libforkmend-config.so: $(READER_SOURCES) $(wildcard shim/runtimes/*.h) shim
 
 COMMAND_SOURCES := $(wildcard shim/command/*.cc) shim/runtimes/profile_file.cc
 COMMAND_OBJECTS := $(COMMAND_SOURCES:%.cc=$(B)/command/%.o)
-COMMAND_LIBS := -lunwind-ptrace -lunwind-generic -lunwind -ldw -lelf -ldl $(filter -l%,$(FMT))
+# Linked statically where the command is to run beside other versions of libunwind than that of its headers.
+UNWIND ?= -lunwind-ptrace -lunwind-generic -lunwind
+COMMAND_LIBS := $(UNWIND) -ldw -lelf -ldl $(filter -l%,$(FMT))
 
 $(B)/command/%.o: %.cc $(B)/gen/builtin_profiles.inc
 	@mkdir -p $(@D)
@@ -86,7 +90,8 @@ $(B)/command/%.o: %.cc $(B)/gen/builtin_profiles.inc
 $(B)/forkmend: $(COMMAND_OBJECTS)
 	$(Q)$(CXX) $(COMMAND_OBJECTS) -o $@ $(COMMAND_LIBS)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+# Not those of other roots (scripts/glibc_root), which were made with other headers.
+-include $(shell find $(B) \( -path $(B)/roots -o -path $(B)/glibc -o -path $(B)/aarch64 \) -prune -o -type f -name '*.d' -print 2>/dev/null)
 
 include tests/tests.mk
 
@@ -140,4 +145,4 @@ clean: ## removes build/
 	rm -rf $(B)
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16

@@ -1,5 +1,5 @@
 # Tests: unit (doctest), programs (victims), preload (the shim under real load). See tests/README.md.
-.PHONY: test soak tests unit-tests
+.PHONY: test soak tests unit-tests test-glibc
 
 T := $(B)/tests
 JOBS := $(shell nproc 2>/dev/null || echo 2)
@@ -14,6 +14,9 @@ soak: ## what is too long for CI: 100,000 forks, 1,000 forks of each version, wa
 	scripts/setup test
 	$(MAKE) -j$(JOBS) all tests
 	$(B)/venv/bin/python tests/run --soak
+
+test-glibc: ## as root: the same files on glibc 2.31, 2.36, 2.41, 2.43, in roots made below build/
+	scripts/glibc_test --table
 
 tests: victims unit-tests
 
@@ -81,8 +84,9 @@ $(T)/header-cc17: tests/programs/header.cpp $(wildcard include/forkmend/*)
 	$(Q)$(CXX) -std=c++17 $(HEADER_FLAGS) $< -o $@
 $(T)/header-cc20: tests/programs/header.cpp $(wildcard include/forkmend/*)
 	$(Q)$(CXX) -std=c++20 $(HEADER_FLAGS) $< -o $@
+# Before glibc 2.34 a static program with std::thread has all of libpthread or parts that do not fit.
 $(T)/header-cc17-static: tests/programs/header.cpp $(wildcard include/forkmend/*)
-	$(Q)$(CXX) -std=c++17 $(HEADER_FLAGS) -static $< -o $@
+	$(Q)$(CXX) -std=c++17 $(HEADER_FLAGS) -static $< -o $@ -Wl,--whole-archive -lpthread -Wl,--no-whole-archive
 
 # --- unit tests: the engine inside one program, three times -------------------------------------------
 # Left out: what exports or decides for a process (interpose, load, doctor), the bridge into CPython
@@ -97,7 +101,8 @@ UNIT_FLAGS := -std=c++20 -O0 -g $(WARNINGS) -pthread -I. -Iinclude -I$(B)/gen \
 UNIT_FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 UNIT_FLAGS_tsan := -fsanitize=thread -Wno-tsan
 
-unit-tests: $(U)/plain/run $(U)/asan/run $(U)/tsan/run
+UNIT_FLAVOURS := plain asan tsan
+unit-tests: $(UNIT_FLAVOURS:%=$(U)/%/run)
 
 define unit_flavour
 $(U)/$(1)/%.o: %.cc $(B)/gen/builtin_profiles.inc

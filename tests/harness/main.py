@@ -25,21 +25,24 @@ TAIL_LINES = 25
 BESIDE = 6
 
 # Shortest first, so that what breaks is known early; unit tests before all.
-MODULES = ("unit", "header", "lockups", "raw_forks", "pools", "exit", "forks", "deadlines", "healthy", "loading",
-           "python", "python_threads", "runtimes", "repro", "soak")
+MODULES = ("unit", "header", "lockups", "raw_forks", "pools", "exit", "forks", "deadlines", "busy", "allocators",
+           "healthy", "loading", "python", "python_threads", "runtimes", "repro", "soak")
 
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(prog="tests/run", description="Runs forkmend's tests (tests/README.md).")
     parser.add_argument("-k", metavar="PATTERN", action="append",
                         help="only tests whose name contains it, or matches it as a shell pattern")
+    parser.add_argument("--skip", metavar="PATTERN", action="append", default=[],
+                        help="not those whose name contains it, or matches it")
     parser.add_argument("--soak", action="store_true", help="the long ones as well")
     parser.add_argument("--list", action="store_true", help="print the names and end")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the results there as well")
     options = parser.parse_args(argv)
     for module in MODULES:
         importlib.import_module("cases." + module)
-    chosen = [test for test in registry.ALL if (options.soak or not test.soak) and _wanted(test.name, options.k)]
+    chosen = [test for test in registry.ALL if (options.soak or not test.soak) and _wanted(test.name, options.k)
+              and not (options.skip and _wanted(test.name, options.skip))]
     if options.list:
         print("\n".join(test.name for test in chosen))
         return 0
