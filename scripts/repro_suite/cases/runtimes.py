@@ -165,6 +165,7 @@ CASES = [
     RuntimeCase("librdkafka/destroy", LIBRDKAFKA, "program:kafka_producer", "destroy", HEALTHY),
     *(case for operation in ("group", "join", "sort")
       for case in idle_and_busy("polars/" + operation, POLARS, "python:polars", operation, ALWAYS)),
+    # At work: the other thread is one of Python's, and may hold the database's own lock at the fork.
     *idle_and_busy("duckdb/threads", DUCKDB, "python:duckdb", "threads", ALWAYS),
     # Not while another thread has a cursor: that keeps the database open.
     *(RuntimeCase("duckdb/" + operation, DUCKDB, "python:duckdb", operation, ALWAYS)
@@ -182,6 +183,7 @@ CASES = [
     # Idle alone: OpenBLAS itself locks up in the child of a process that multiplies in another thread at the fork.
     RuntimeCase("numpy/multiply", NUMPY, "python:numpy", "multiply", HEALTHY),
     *idle_and_busy("pyarrow/group", PYARROW, "python:pyarrow", "group", HEALTHY),
-    *(RuntimeCase("lancedb/" + operation, LANCEDB, "python:lancedb", operation, HEALTHY)
-      for operation in ("search", "fresh")),
+    # A search in the parent's table crashes in 1 % of the children, with the shim as without (3 of 400, 5 of 400); the
+    # package itself calls that experimental.
+    RuntimeCase("lancedb/fresh", LANCEDB, "python:lancedb", "fresh", HEALTHY),
 ]  # fmt: skip
