@@ -159,8 +159,9 @@ void check_policy_setting() {
     Policy policy;
     const std::size_t colon = item.rfind(':');
     if (colon == std::string_view::npos || !parse_policy(item.substr(colon + 1), policy))
-      report_setting("FORKMEND_POLICY", item,
-                     "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, NAME:callback, NAME:eager");
+      report_setting(
+          "FORKMEND_POLICY", item,
+          "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, NAME:callback, NAME:eager");
   });
 }
 

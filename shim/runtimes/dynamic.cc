@@ -127,8 +127,8 @@ const void* Image::find_bytes(const void* bytes, std::size_t size) const {
     const ElfW(Phdr)& segment = segments_[i];
     if (segment.p_type != PT_LOAD || (segment.p_flags & PF_R) == 0) continue;
     // What lies behind the file's content is zero.
-    const void* found =
-        memmem(reinterpret_cast<const void*>(bias_ + segment.p_vaddr), segment.p_filesz, bytes, size);
+    const void* found = memmem(reinterpret_cast<const void*>(bias_ + segment.p_vaddr),
+                               segment.p_filesz, bytes, size);
     if (found != nullptr) return found;
   }
   return nullptr;

@@ -12,7 +12,8 @@ pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 pthread_mutex_t own = PTHREAD_MUTEX_INITIALIZER;
 
 pid_t raw_fork(bool bare) {
-  const pid_t pid = bare ? victim::bare_fork() : static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+  const pid_t pid =
+      bare ? victim::bare_fork() : static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
   if (pid < 0) victim::set_up_failed("clone");
   return pid;
 }
