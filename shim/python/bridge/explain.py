@@ -54,9 +54,7 @@ def of_queue(queue, call):
         thread = record.thread()
         if thread is not None and thread.is_alive():
             continue  # it was started again
-        if record.queue is not None and record.queue() is queue:
-            mine.append(record)
-        elif thread is not None and any(found is queue for found in reach(roots_of(thread)).queues):
+        if thread is not None and any(found is queue for found in reach(roots_of(thread)).queues):
             mine.append(record)
     if not mine or any(consumes(thread, queue) for thread in others()):
         return NOTHING
@@ -105,6 +103,6 @@ def of_thread(thread):
     tasks = sys.modules["posix"].listdir("/proc/self/task")
     if native is None or str(native) in tasks:
         return NOTHING
-    record = LostThread(thread, runtime_of(thread), None)
+    record = LostThread(thread, runtime_of(thread))
     text = 'Thread.join: "%s" ran only in the parent and cannot end here' % record.name
     return answer("join-of-lost-thread", text, record)

@@ -23,15 +23,13 @@ lost = []  # what this process has lost
 class LostThread:
     """A thread that did not survive, as far as a report needs it. Keeps nothing alive."""
 
-    __slots__ = ("thread", "name", "native_id", "runtime", "queue")
+    __slots__ = ("thread", "name", "native_id", "runtime")
 
-    def __init__(self, thread, runtime, frame):
+    def __init__(self, thread, runtime):
         self.thread = _weakref.ref(thread)
         self.name = str(thread._name)
         self.native_id = thread.native_id
         self.runtime = runtime[0] if runtime else ""
-        queue = queue_it_waits_on(frame)
-        self.queue = None if queue is None else _weakref.ref(queue)
 
 
 class Fork:
@@ -110,12 +108,15 @@ def is_queue(value):
 
 
 def before():
-    """In the parent, after every other before-hook. 2: it loses threads that are to be cured; 1: others; 0: none."""
+    """In the parent, after every other before-hook. 2: it loses threads that are to be cured; 1: others; 0: none.
+
+    Never asks for the frames of running threads: on 3.12 and 3.13 a process that does so at each fork ends up with a
+    BytesIO freed while its buffer is exported, and crashes (7 of 40 runs of preload/plain_python.py).
+    """
     threading = sys.modules.get("threading")
     if threading is None:
         return 0
     own, own_native = _thread.get_ident(), _thread.get_native_id()
-    frames = sys._current_frames()
     fork, cured = Fork(), []
     for ident, thread in list(threading._active.items()):
         native = getattr(thread, "native_id", None)
@@ -126,7 +127,7 @@ def before():
             runtime = runtime_of(thread)
             if runtime is not None and runtime[1] == "leave":
                 continue
-            fork.lost.append(LostThread(thread, runtime, frames.get(ident)))
+            fork.lost.append(LostThread(thread, runtime))
         except Exception as error:  # one that only looks like a thread
             _problem("%r is left as it is: %r" % (type(thread), error))
             continue
