@@ -110,8 +110,6 @@ bool explain_wait(Judgement& out) {
   return true;
 }
 
-bool take_interruption() { return lost::take_interruption(); }
-
 int write_stack(Json& json, std::uint64_t& hash) { return stack::write(json, hash); }
 
 std::string_view innermost_user_frame() { return stack::innermost_user_frame(); }

@@ -39,10 +39,6 @@ bool is_interpreters(const void* address);
 // the thread has released for the wait. False, and nothing written, if nothing is known.
 bool explain_wait(Judgement& out);
 
-// True once after a signal came for the calling thread inside explain_wait: its wait ends with
-// EINTR.
-bool take_interruption();
-
 // Writes the calling thread's Python frames, innermost first, as an array of {file, line,
 // function}. Runs faulthandler's handler in this thread; an empty array without an interpreter,
 // where no fork with threads went through os.fork yet, or where the program has taken what it needs

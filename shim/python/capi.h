@@ -48,6 +48,8 @@ inline constexpr int kRawDomain = 0;
   X(PyDict_GetItemString, PyObject*, (PyObject*, const char*))                                   \
   X(PyDict_New, PyObject*, ())                                                                   \
   X(PyDict_SetItemString, int, (PyObject*, const char*, PyObject*))                              \
+  X(Py_AddPendingCall, int, (int (*)(void*), void*))                                             \
+  X(PyErr_CheckSignals, int, ())                                                                 \
   X(PyErr_Clear, void, ())                                                                       \
   X(PyErr_Fetch, void, (PyObject**, PyObject**, PyObject**))                                     \
   X(PyErr_Occurred, PyObject*, ())                                                               \

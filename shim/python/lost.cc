@@ -10,6 +10,7 @@
 #include "shim/base/settings.h"
 #include "shim/base/syscall.h"
 #include "shim/python/bridge.h"
+#include "shim/python/handlers.h"
 #include "shim/python/sockets.h"
 #include "shim/reporting/event.h"
 #include "shim/runtimes/configuration.h"
@@ -44,28 +45,6 @@ constexpr Source kCure[] = {{"<forkmend>/reach.py", forkmend_python_reach},
 constexpr Source kExplain[] = {{"<forkmend>/reach.py", forkmend_python_reach},
                                {"<forkmend>/clients.py", forkmend_python_clients},
                                {"<forkmend>/explain.py", forkmend_python_explain}};
-
-FORKMEND_TLS bool interrupted;
-
-// Signals are kept back while the Python part runs in a thread that waits.
-class SignalsHeld {
- public:
-  SignalsHeld() {
-    const unsigned long all = ~0ul;
-    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), sys::arg(&before_), sizeof all);
-  }
-  ~SignalsHeld() {
-    unsigned long pending = 0;
-    sys::call(SYS_rt_sigpending, sys::arg(&pending), sizeof pending);
-    if ((pending & ~before_) != 0) interrupted = true;
-    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before_), 0, sizeof before_);
-  }
-  SignalsHeld(const SignalsHeld&) = delete;
-  SignalsHeld& operator=(const SignalsHeld&) = delete;
-
- private:
-  unsigned long before_ = 0;
-};
 
 PyObject* none() { return api.Py_BuildValue(""); }
 
@@ -294,10 +273,11 @@ bool explain(Explanation& out) {
   if (!present() || broken || !api.Py_IsInitialized() || api.finalizing() ||
       api.PyGILState_GetThisThreadState() == nullptr || api.PyGILState_Check())
     return false;
-  const SignalsHeld held;
   const int state = api.PyGILState_Ensure();
   bool known = false;
-  {
+  if (!handlers::run_due()) {
+    threads::self()->watch.interrupted = true;
+  } else {
     const ErrorKeeper error;
     PyObject* frame = api.PyEval_GetFrame();  // borrowed
     const Reference answer(frame != nullptr && load() ? call("explain_wait", frame) : nullptr);
@@ -314,12 +294,6 @@ bool explain(Explanation& out) {
   }
   api.PyGILState_Release(state);
   return known;
-}
-
-bool take_interruption() {
-  const bool was = interrupted;
-  interrupted = false;
-  return was;
 }
 
 }  // namespace forkmend::python::lost

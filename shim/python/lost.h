@@ -31,11 +31,9 @@ struct Explanation {
   Runtime* runtime;
 };
 // In a thread that waits with the GIL released: takes it for as long as it looks. The wait could
-// not have ended without the GIL either. False if nothing is known.
+// not have ended without the GIL either. False if nothing is known. Signals are held (watch.h).
+// Where a signal's Python handler is due it is run first; if that raises, nothing is looked at and
+// the wait is marked to end with EINTR.
 bool explain(Explanation& out);
-
-// True once after a signal came for the calling thread while it was in explain(), where no handler
-// of the program's may run (what it raises would be lost): the wait has to end with EINTR.
-bool take_interruption();
 
 }  // namespace forkmend::python::lost

@@ -55,6 +55,7 @@ struct WatchState {
   WaitCall call;
   bool reported;
   bool spurious;  // the last slice was handed to the caller as a spurious wakeup
+  bool interrupted;  // a handler of the program's ran, or is due, since the last slice
   bool slicing;   // inside one: libc may call an interposed clock_gettime that locks (libfaketime)
 };
 

@@ -70,12 +70,14 @@ class Blocking {
 };
 
 // Takes a wait without a timeout. `whole()` waits for ever; `slice(deadline)` waits until an
-// absolute CLOCK_MONOTONIC time and returns `timed_out` then. In a process without lost threads it
-// is whole(). So it is inside another slice: before glibc 2.34 libc asks for the time through a
+// absolute CLOCK_MONOTONIC time and returns `timed_out` then. `interrupted` is what the wait
+// returns after a signal's handler, or `timed_out` if it goes on. In a process without lost threads
+// it is whole(). So it is inside another slice: before glibc 2.34 libc asks for the time through a
 // symbol that others interpose, and one that locks for it (libfaketime) would be taken in slices
 // without end.
 template <class Result, class Whole, class Slice>
-FORKMEND_INLINE Result sliced(Thread& t, Result timed_out, Whole&& whole, Slice&& slice) {
+FORKMEND_INLINE Result sliced(Thread& t, Result timed_out, Result interrupted, Whole&& whole,
+                              Slice&& slice) {
   if (FORKMEND_LIKELY(!watch::needed()) || t.watch.slicing) return whole();
   watch::begin(t);
   for (;;) {
@@ -87,7 +89,10 @@ FORKMEND_INLINE Result sliced(Thread& t, Result timed_out, Whole&& whole, Slice&
       watch::end(t);
       return result;
     }
-    watch::look(t);
+    if (watch::look(t) && interrupted != timed_out) {
+      watch::end(t);
+      return interrupted;
+    }
   }
 }
 

@@ -32,7 +32,7 @@ int lock_watched(Thread& t, pthread_mutex_t* m) {
   if (!watch::needed() || layout::mutex_shared(m)) return real().pthread_mutex_lock(m);
   if (locks::is_orphan(m) && settings.orphans == Orphans::reset) locks::open_orphan(m);
   return sliced<int>(
-      t, ETIMEDOUT, [&] { return real().pthread_mutex_lock(m); },
+      t, ETIMEDOUT, ETIMEDOUT, [&] { return real().pthread_mutex_lock(m); },
       [&](const timespec& deadline) { return lock_slice(m, deadline); });
 }
 
@@ -60,7 +60,7 @@ int rwlock_take(pthread_rwlock_t* l, WaitCall call, HeldKind kind, const void* c
   if (result == EBUSY || result == EAGAIN) {
     const Blocking blocking(*t, call, l, caller);
     gate::Park park(*t, caller);
-    result = layout::rwlock_shared(l) ? whole() : sliced<int>(*t, ETIMEDOUT, whole, slice);
+    result = layout::rwlock_shared(l) ? whole() : sliced<int>(*t, ETIMEDOUT, ETIMEDOUT, whole, slice);
     if (result == 0) {
       park.leave_with([&] { real().pthread_rwlock_unlock(l); }, [&] { whole(); });
     } else {

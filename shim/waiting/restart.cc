@@ -42,6 +42,16 @@ bool would_restart() {
   return all;
 }
 
+bool would_end(unsigned long signals) {
+  if (signals == 0) return false;
+  bool ends = false;
+  for_each_handler([&](int signal, unsigned long flags) {
+    ends = (signals >> (signal - 1) & 1) != 0 && (flags & SA_RESTART) == 0;
+    return !ends;
+  });
+  return ends;
+}
+
 bool any_handler(unsigned long except) {
   bool any = false;
   for_each_handler([&](int signal, unsigned long) {

@@ -5,7 +5,6 @@
 #include "shim/forking/gate.h"
 #include "shim/locks/held.h"
 #include "shim/locks/layout.h"
-#include "shim/python/bridge.h"
 #include "shim/waiting/blocking.h"
 #include "shim/waiting/handover.h"
 #include "shim/waiting/restart.h"
@@ -115,7 +114,7 @@ long futex_wait(long word, long operation, long value, long timeout, long second
   gate::Park park(*t, caller);
   const bool watched = time == nullptr && (operation & FUTEX_PRIVATE_FLAG) != 0;
   const long result =
-      !watched ? whole() : sliced<long>(*t, -ETIMEDOUT, whole, [&](const timespec& deadline) {
+      !watched ? whole() : sliced<long>(*t, -ETIMEDOUT, -EINTR, whole, [&](const timespec& deadline) {
         return futex_slice(word, operation, value, deadline, mask);
       });
   park.leave();
@@ -149,10 +148,8 @@ int sem_wait(sem_t* s, const void* caller) {
     Thread* t = threads::self();
     if (t == nullptr || !watch::needed() || layout::sem_shared(s)) return real().sem_wait(s);
     const int error = sliced<int>(
-        *t, ETIMEDOUT, [&] { return real().sem_wait(s) == 0 ? 0 : errno; },
-        [&](const timespec& deadline) {
-          return python::take_interruption() ? EINTR : sem_slice(s, deadline);
-        });
+        *t, ETIMEDOUT, EINTR, [&] { return real().sem_wait(s) == 0 ? 0 : errno; },
+        [&](const timespec& deadline) { return sem_slice(s, deadline); });
     if (error == 0) return 0;
     errno = error;
     return -1;
@@ -174,7 +171,7 @@ int join(pthread_t thread, void** result, const void* caller) {
     Thread* t = threads::self();
     if (t == nullptr || !watch::needed()) return real().pthread_join(thread, result);
     return sliced<int>(
-        *t, ETIMEDOUT, [&] { return real().pthread_join(thread, result); },
+        *t, ETIMEDOUT, ETIMEDOUT, [&] { return real().pthread_join(thread, result); },
         [&](const timespec& deadline) {
           return real().pthread_clockjoin_np(thread, result, CLOCK_MONOTONIC, &deadline);
         });

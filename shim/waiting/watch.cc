@@ -1,8 +1,12 @@
 #include "shim/waiting/watch.h"
 
+#include <signal.h>
+
 #include "shim/base/settings.h"
+#include "shim/base/syscall.h"
 #include "shim/reporting/lockup.h"
 #include "shim/waiting/proof.h"
+#include "shim/waiting/restart.h"
 
 namespace forkmend::watch {
 namespace {
@@ -11,6 +15,47 @@ namespace {
 // may change (another thread may get stuck too), and a thread that waits for hours looks a few
 // dozen times.
 Nanoseconds following(Nanoseconds waited) { return waited + waited / 2; }
+
+void look_held(Thread& t) {
+  WatchState& w = t.watch;
+  const Nanoseconds time = now();
+  const Nanoseconds waited = time - w.since;
+  if (!w.reported) {
+    Judgement judgement;
+    judge(t, waited, judgement);
+    if (judgement.verdict != Verdict::none) {
+      w.reported = true;
+      report_lockup(t, judgement);
+    }
+  }
+  w.next = waited < settings.threshold ? w.since + settings.threshold : w.since + following(waited);
+  if (w.next <= time) w.next = time + settings.grace + kMillisecond;
+}
+
+// The synchronous ones kill a process that blocks them, and libc's own must be answered: setuid()
+// waits until each thread has.
+class SignalsHeld {
+ public:
+  explicit SignalsHeld(WatchState& watch) : watch_(watch) {
+    constexpr int kCancel = 32, kSetId = 33;
+    unsigned long mask = ~0ul;
+    for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, kCancel, kSetId})
+      mask &= ~(1ul << (signal - 1));
+    sys::call(SYS_rt_sigprocmask, SIG_BLOCK, sys::arg(&mask), sys::arg(&before_), sizeof mask);
+  }
+  ~SignalsHeld() {
+    unsigned long pending = 0;
+    sys::call(SYS_rt_sigpending, sys::arg(&pending), sizeof pending);
+    if (restart::would_end(pending & ~before_)) watch_.interrupted = true;
+    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before_), 0, sizeof before_);
+  }
+  SignalsHeld(const SignalsHeld&) = delete;
+  SignalsHeld& operator=(const SignalsHeld&) = delete;
+
+ private:
+  WatchState& watch_;
+  unsigned long before_ = 0;
+};
 
 }  // namespace
 
@@ -31,20 +76,14 @@ void begin(Thread& t) {
 
 Nanoseconds next_look(Thread& t) { return t.watch.next; }
 
-void look(Thread& t) {
+bool look(Thread& t) {
   WatchState& w = t.watch;
-  const Nanoseconds time = now();
-  const Nanoseconds waited = time - w.since;
-  if (!w.reported) {
-    Judgement judgement;
-    judge(t, waited, judgement);
-    if (judgement.verdict != Verdict::none) {
-      w.reported = true;
-      report_lockup(t, judgement);
-    }
+  w.interrupted = false;
+  {
+    const SignalsHeld held(w);
+    look_held(t);
   }
-  w.next = waited < settings.threshold ? w.since + settings.threshold : w.since + following(waited);
-  if (w.next <= time) w.next = time + settings.grace + kMillisecond;
+  return w.interrupted;
 }
 
 void end(Thread& t) {

@@ -19,8 +19,12 @@ FORKMEND_INLINE bool needed() {
 void begin(Thread& t);
 // When to look next, CLOCK_MONOTONIC.
 Nanoseconds next_look(Thread& t);
-// A slice is over and the wait is not: looks.
-void look(Thread& t);
+// A slice is over and the wait is not: looks. Signals are held meanwhile: no handler of the
+// program's runs inside the shim's own code. True if one came that would have ended the wait with
+// EINTR: it does so now. (One that comes in the microseconds between the end of the slice and the
+// look, or between that and the next slice, runs its handler and the wait goes on; Python's are
+// found by the look.)
+bool look(Thread& t);
 // The wait ended by itself.
 void end(Thread& t);
 // A slice is handed to the caller as a spurious wakeup: the wait will most likely be resumed.

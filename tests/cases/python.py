@@ -111,6 +111,8 @@ def stays_silent(t, interpreter, seconds, settings):
     programs = [(mode, t.python(interpreter.path, "healthy_child.py", mode, seconds, site=site(interpreter, "0.5.0"),
                                 **settings, **policy))
                 for mode in MODES for policy in ({}, {"FORKMEND_POLICY": "statsig:report"})]
+    for _, program in programs:
+        program.wait_for_line(r"^step waits ", 90)  # a hundred interpreters start at the same time
     for mode, program in programs:
         t.same("the end of " + mode, program.wait(seconds + 30), 0)
         shim_lines = [line for line in program.stderr_lines if "forkmend" in line]
@@ -119,9 +121,19 @@ def stays_silent(t, interpreter, seconds, settings):
 
 for interpreter in WITH_WHEELS:
     test("python/healthy waits/" + interpreter.label, interpreter, QUICK_S, QUICK, beside="python-healthy",
-         deadline=120)(stays_silent)
+         deadline=150)(stays_silent)
     test("soak/python/healthy waits of 30 s/" + interpreter.label, interpreter, 30, {}, soak=True, deadline=150)(
         stays_silent)
+
+
+def signal_while_it_looks(t, interpreter, rounds):
+    """Each signal ends the wait that it meets, and what its handler raises reaches the program."""
+    program = t.python(interpreter.path, "signal_at_look.py", rounds, FORKMEND_GRACE_MS=20, FORKMEND_THRESHOLD_MS=20)
+    t.same("exit code", program.wait(60), 0)
+
+
+for interpreter in INTERPRETERS:
+    test("python/signal while it looks/" + interpreter.label, interpreter, 100, deadline=90)(signal_while_it_looks)
 
 
 def healthy_forks(t, interpreter, forks):
