@@ -39,6 +39,18 @@ def others():
     return [thread for thread in threading.enumerate() if thread.ident != own]
 
 
+def queue_it_waits_on(frame):
+    """The queue.Queue, or one of its copies, that a thread is inside get() of."""
+    for _ in range(4):  # Lock.acquire, Condition.wait, Queue.get
+        if frame is None:
+            return None
+        if frame.f_code.co_name == "get":
+            queue = frame.f_locals.get("self")
+            return queue if is_queue(queue) else None
+        frame = frame.f_back
+    return None
+
+
 def consumes(thread, queue):
     frame = sys._current_frames().get(thread.ident)
     if queue_it_waits_on(frame) is queue:

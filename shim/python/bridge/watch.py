@@ -84,18 +84,6 @@ def runtime_of(thread):
     return None
 
 
-def queue_it_waits_on(frame):
-    """The queue.Queue, or one of its copies, that a thread is inside get() of."""
-    for _ in range(4):  # Lock.acquire, Condition.wait, Queue.get
-        if frame is None:
-            return None
-        if frame.f_code.co_name == "get":
-            queue = frame.f_locals.get("self")
-            return queue if is_queue(queue) else None
-        frame = frame.f_back
-    return None
-
-
 _queue_parts = ("mutex", "not_empty", "not_full", "all_tasks_done", "unfinished_tasks", "queue")
 
 
