@@ -59,9 +59,9 @@ class Trial:
     log: LabelledLog
     symptoms: SymptomWatch
     stop: threading.Event
-    # Raises VictimUnusable if the process with this id does not run under what the mode promises; the second argument is
-    # what the process says of itself, None if it says nothing.
-    check_preload: Callable[[int, Optional[bool]], None]
+    # Raises VictimUnusable if the process with this id does not run under what the mode promises; a second argument is
+    # what the process says of itself, by default it says nothing.
+    check_preload: Callable[..., None]
     record_init: Callable[[float], None]
 
     def victim_argv(self, program: Path, *arguments: str) -> tuple[str, ...]:

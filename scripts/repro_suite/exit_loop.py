@@ -83,7 +83,7 @@ class ExitLoop:
             event = victim.next_event(time.monotonic() + self._trial.timeout_s)
             if isinstance(event, Silence):
                 raise VictimUnusable("the victim does not start: %s" % " | ".join(victim.last_stderr))
-            self._trial.check_preload(victim.pid, None)
+            self._trial.check_preload(victim.pid)
         finally:
             victim.close()
 

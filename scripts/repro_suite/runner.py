@@ -92,7 +92,7 @@ class Runner:
             log=labelled,
             symptoms=symptoms,
             stop=self._stop,
-            check_preload=lambda pid, said: self._shim.check(job.mode, pid, said),
+            check_preload=lambda pid, said=None: self._shim.check(job.mode, pid, said),
             record_init=result.init_seconds.append,
         )
         self._progress.started(job)

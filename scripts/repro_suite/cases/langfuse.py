@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-from repro_suite import places
+from repro_suite import places, servers
 from repro_suite.case import HEALTHY, Case, Expectation, Trial
 from repro_suite.fakes import FakeService
 from repro_suite.interpreters import Interpreter
@@ -20,10 +20,13 @@ from repro_suite.outcomes import Iteration, Outcome
 from repro_suite.packages import PackageSet
 from repro_suite.sent_events import SentEvents
 from repro_suite.web_server import READY_WITHIN_S, Server, free_port
-from repro_suite.victim import Silence, Victim
+from repro_suite.victim import Silence, Victim, VictimUnusable
 
 SERVERS = ("gunicorn==27.0.1", "pyuwsgi==2.0.30.post1")
 BROKEN = PackageSet("langfuse", "4.12.0", ("langfuse==4.12.0", *SERVERS))
+# What more it takes for two of the servers. The broker is a real one.
+WITH_CELERY = PackageSet("langfuse-celery", "4.12.0", ("langfuse==4.12.0", "celery==5.4.0", "redis==6.4.0"))
+WITH_GEVENT = PackageSet("langfuse-gevent", "4.12.0", ("langfuse==4.12.0", "gevent==24.11.1", SERVERS[0]))
 HEALED = tuple(PackageSet("langfuse", version, ("langfuse==" + version, *SERVERS)) for version in ("4.13.0", "5.0.4"))
 PER_START = 10
 # What is answered later than this was waiting for something.
@@ -35,12 +38,12 @@ REQUEST_TIMEOUT_S = 8.0
 STOPPED_WITHIN_S = 12.0
 
 
-def gunicorn(*more: str):
+def gunicorn(*more: str, application: str = "langfuse_app:application"):
     def argv(trial: Trial, port: int) -> tuple[str, ...]:
         return (
             str(trial.interpreter.path), "-m", "gunicorn", "--preload", "--workers", "2", "--timeout", "5",
             "--graceful-timeout", "5", "--chdir", str(places.VICTIMS), "--bind", "127.0.0.1:%d" % port, *more,
-            "langfuse_app:application",
+            application,
         )
 
     return argv
@@ -86,6 +89,7 @@ class ServerCase(LangfuseCase):
         pending = "%sparent-%d" % (prefix, numbers[0])
         sent.expect(pending, numbers[0])
         environment = {"LF_URL": service.url, "LF_PREFIX": prefix, "LF_DO": self._do, "LF_PENDING": pending}
+        senders = {pending: "the master"}
         with Server(trial, self._argv(trial, port), port, environment) as server:
             # uWSGI listens before it has imported the application.
             server.get("/", READY_WITHIN_S)
@@ -93,10 +97,23 @@ class ServerCase(LangfuseCase):
                 name = "%s%d" % (prefix, number)
                 sent.expect(name, number)
                 answer, seconds = server.get("/?" + urlencode({"name": name}), REQUEST_TIMEOUT_S)
+                senders[name] = answer["pid"] if answer else None
                 yield _judge(trial, number, answer, seconds, self._within_s)
             took = server.stop(STOPPED_WITHIN_S)
             if took is None or took > STOPPED_WITHIN_S / 2:
                 yield Iteration(numbers[-1], Outcome.LOCKUP, "the server did not stop in time")
+        yield from self._check_connections(service, senders, numbers[-1])
+
+    def _check_connections(self, service: FakeService, senders: dict, number: int) -> Iterator[Iteration]:
+        """A wrong iteration for each connection on which two processes wrote. A start has a handful of connections: that
+        the kernel used a port twice is out of the question."""
+        on_port: dict[int, set] = {}
+        for event in service.get("/events")["events"]:
+            if senders.get(event["name"]) is not None:
+                on_port.setdefault(event["port"], set()).add(senders[event["name"]])
+        for port, processes in on_port.items():
+            if len(processes) > 1:
+                yield Iteration(number, Outcome.WRONG, "the connection from port %d was shared by %s" % (port, processes))
 
 
 def _judge(trial: Trial, number: int, answer, seconds: float, within_s: float = ANSWERED_WITHIN_S) -> Iteration:
@@ -164,6 +181,20 @@ class TaskCase(LangfuseCase):
             victim.close()
 
 
+class CeleryCase(TaskCase):
+    def run(self, trial: Trial) -> Iterator[Iteration]:
+        try:
+            with servers.valkey() as port:
+                trial.environment["BROKER_URL"] = "redis://127.0.0.1:%d/0" % port
+                yield from super().run(trial)
+        except servers.ServerMissing as missing:
+            raise VictimUnusable(str(missing)) from None
+
+    def _victim(self, trial: Trial, url: str, prefix: str, pending: str, names: list[str]):
+        argv = trial.victim_argv(places.VICTIMS / "langfuse_celery.py", *names)
+        return argv, {**trial.environment, "LF_URL": url, "LF_PREFIX": prefix, "LF_DO": "flush", "LF_PENDING": pending}
+
+
 # Without the shim every request that reaches a forked worker and waits for its event hangs; a worker that was killed for
 # it is replaced by another fork. Score only: answered, and lost.
 HANGS = Expectation(0.4)
@@ -179,6 +210,11 @@ CASES = [
     ServerCase("langfuse-uwsgi", "Langfuse: uWSGI, stock flags", (BROKEN,), HANGS, uwsgi, "flush"),
     TaskCase("langfuse-pool", "Langfuse: multiprocessing.Pool", (BROKEN,), HANGS, "pool"),
     TaskCase("langfuse-executor", "Langfuse: ProcessPoolExecutor", (BROKEN,), HANGS, "executor"),
+    CeleryCase("langfuse-celery", "Langfuse: celery, prefork pool", (WITH_CELERY,), HANGS, "celery"),
+    ServerCase(
+        "langfuse-gevent", "Langfuse: gunicorn --preload, gevent workers", (WITH_GEVENT,), HANGS,
+        gunicorn("--worker-class", "gevent"), "flush",
+    ),
     ServerCase(
         "langfuse-healed", "Langfuse with its own cure: gunicorn --preload", HEALED, HEALTHY, gunicorn(), "flush",
         HEALED_WITHIN_S,

@@ -7,8 +7,8 @@ starts its thread again by itself and shares its parent's connection; the others
 from __future__ import annotations
 
 from repro_suite import places
-from repro_suite.case import HEALTHY, Case, Expectation, Trial
-from repro_suite.cases.langfuse import TaskCase
+from repro_suite.case import ANYTHING, Case, Expectation, Trial
+from repro_suite.cases.langfuse import SERVERS, ServerCase, TaskCase, gunicorn
 from repro_suite.interpreters import Interpreter
 from repro_suite.packages import PackageSet
 
@@ -17,6 +17,7 @@ SDKS = PackageSet(
     ("posthog==6.0.0", "segment-analytics-python==2.4.0", "sentry-sdk==2.75.0", "opentelemetry-sdk==1.5.0",
      "setuptools<81"),
 )
+SENTRY = PackageSet("sentry-sdk", "2.75.0", ("sentry-sdk==2.75.0", SERVERS[0]))
 
 
 class SdkCase(TaskCase):
@@ -33,10 +34,14 @@ class SdkCase(TaskCase):
 
 LOSES = Expectation(0.9)
 # Its own cure works in most forks; two processes that write on one connection at once are a matter of luck.
-SHARES = HEALTHY
+SHARES = ANYTHING
 CASES: list[Case] = [
     SdkCase("posthog", "PostHog 6.0: capture and flush in forked children", LOSES),
     SdkCase("segment", "Segment 2.4: track and flush in forked children", LOSES),
     SdkCase("sentry", "Sentry 2.75: a shared connection in forked children", SHARES),
+    ServerCase(
+        "python-sentry-server", "Sentry 2.75: gunicorn --preload, the master's connection", (SENTRY,), SHARES,
+        gunicorn(application="sentry_app:application"), "flush",
+    ),
     SdkCase("opentelemetry", "OpenTelemetry 1.5: spans and force_flush in forked children", LOSES),
 ]
