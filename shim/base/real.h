@@ -37,6 +37,9 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(pthread_tryjoin_np, int, (pthread_t, void**), nullptr)                                         \
   X(pthread_timedjoin_np, int, (pthread_t, void**, const timespec*), nullptr)                      \
   X(pthread_clockjoin_np, int, (pthread_t, void**, clockid_t, const timespec*), nullptr)           \
+  X(pthread_detach, int, (pthread_t), nullptr)                                                     \
+  X(pthread_kill, int, (pthread_t, int), nullptr)                                                  \
+  X(pthread_cancel, int, (pthread_t), nullptr)                                                     \
   X(pthread_setname_np, int, (pthread_t, const char*), nullptr)                                    \
   X(pthread_exit, void, (void*), nullptr)                                                          \
   X(thrd_create, int, (thrd_t*, thrd_start_t, void*), nullptr)                                     \
@@ -57,6 +60,9 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(pthread_rwlock_trywrlock, int, (pthread_rwlock_t*), nullptr)                                   \
   X(pthread_rwlock_clockwrlock, int, (pthread_rwlock_t*, clockid_t, const timespec*), nullptr)     \
   X(pthread_rwlock_unlock, int, (pthread_rwlock_t*), nullptr)                                      \
+  X(pthread_spin_lock, int, (pthread_spinlock_t*), nullptr)                                        \
+  X(pthread_spin_trylock, int, (pthread_spinlock_t*), nullptr)                                     \
+  X(pthread_spin_unlock, int, (pthread_spinlock_t*), nullptr)                                      \
   X(pthread_cond_wait, int, (pthread_cond_t*, pthread_mutex_t*), kCondVersion)                     \
   X(pthread_cond_timedwait, int, (pthread_cond_t*, pthread_mutex_t*, const timespec*), kCondVersion) \
   X(pthread_cond_clockwait, int, (pthread_cond_t*, pthread_mutex_t*, clockid_t, const timespec*), nullptr) \
@@ -68,6 +74,8 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(cnd_signal, int, (cnd_t*), nullptr)                                                            \
   X(cnd_broadcast, int, (cnd_t*), nullptr)                                                         \
   X(pthread_barrier_wait, int, (pthread_barrier_t*), nullptr)                                      \
+  X(cnd_destroy, void, (cnd_t*), nullptr)                                                          \
+  X(pthread_barrier_destroy, int, (pthread_barrier_t*), nullptr)                                   \
   X(pthread_once, int, (pthread_once_t*, void (*)()), nullptr)                                     \
   X(sem_wait, int, (sem_t*), nullptr)                                                              \
   X(sem_timedwait, int, (sem_t*, const timespec*), nullptr)                                        \

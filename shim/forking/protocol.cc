@@ -9,6 +9,8 @@
 #include "shim/forking/safepoint.h"
 #include "shim/locks/adopted.h"
 #include "shim/locks/held.h"
+#include "shim/locks/lost_waiters.h"
+#include "shim/locks/orphan.h"
 #include "shim/python/embedder.h"
 #include "shim/reporting/modules.h"
 #include "shim/reviving/callback.h"
@@ -93,6 +95,8 @@ class Protocol {
     threads::after_fork_child(entry, pid);
     runtimes::after_fork_child(entry);
     locks::adopted_after_fork_child(entry);
+    locks::orphan_after_fork_child(entry);
+    locks::lost_waiters_after_fork_child(entry);
     handover::after_fork_child(entry);
     modules::after_fork_child(entry);
     set_busy(Busy::lost_threads, threads::lost.load(std::memory_order_relaxed) > 0);

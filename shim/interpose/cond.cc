@@ -3,6 +3,7 @@
 #include "shim/exiting/exit.h"
 #include "shim/interpose/c11.h"
 #include "shim/interpose/interpose.h"
+#include "shim/locks/lost_waiters.h"
 #include "shim/waiting/handover.h"
 #include "shim/waiting/waits.h"
 
@@ -24,11 +25,13 @@ FORKMEND_EXPORT int pthread_cond_clockwait(pthread_cond_t* c, pthread_mutex_t* m
 
 FORKMEND_EXPORT int pthread_cond_signal(pthread_cond_t* c) {
   handover::note(c, FORKMEND_CALLER);
+  locks::forget_lost_waiters(c);
   return real().pthread_cond_signal(c);
 }
 
 FORKMEND_EXPORT int pthread_cond_broadcast(pthread_cond_t* c) {
   handover::note(c, FORKMEND_CALLER);
+  locks::forget_lost_waiters(c);
   return real().pthread_cond_broadcast(c);
 }
 
@@ -43,15 +46,23 @@ FORKMEND_EXPORT int cnd_timedwait(cnd_t* c, mtx_t* m, const timespec* deadline) 
 
 FORKMEND_EXPORT int cnd_signal(cnd_t* c) {
   handover::note(c, FORKMEND_CALLER);
+  locks::forget_lost_waiters(c11::cond(c));
   return real().cnd_signal(c);
 }
 
 FORKMEND_EXPORT int cnd_broadcast(cnd_t* c) {
   handover::note(c, FORKMEND_CALLER);
+  locks::forget_lost_waiters(c11::cond(c));
   return real().cnd_broadcast(c);
 }
 
 FORKMEND_EXPORT int pthread_cond_destroy(pthread_cond_t* c) {
   if (exiting::holding.load(std::memory_order_relaxed) && exiting::abandons(c)) return 0;
+  locks::forget_lost_waiters(c);
   return real().pthread_cond_destroy(c);
+}
+
+FORKMEND_EXPORT void cnd_destroy(cnd_t* c) {
+  locks::forget_lost_waiters(c11::cond(c));
+  real().cnd_destroy(c);
 }

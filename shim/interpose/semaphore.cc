@@ -1,5 +1,6 @@
 // Semaphores and barriers.
 #include "shim/interpose/interpose.h"
+#include "shim/locks/lost_waiters.h"
 #include "shim/waiting/handover.h"
 #include "shim/waiting/waits.h"
 
@@ -22,4 +23,9 @@ FORKMEND_EXPORT int sem_post(sem_t* s) {
 
 FORKMEND_EXPORT int pthread_barrier_wait(pthread_barrier_t* b) {
   return waiting::barrier_wait(b, FORKMEND_CALLER);
+}
+
+FORKMEND_EXPORT int pthread_barrier_destroy(pthread_barrier_t* b) {
+  locks::forget_lost_waiters(b);
+  return real().pthread_barrier_destroy(b);
 }

@@ -4,6 +4,7 @@
 #include "shim/interpose/c11.h"
 #include "shim/interpose/interpose.h"
 #include "shim/threads/create.h"
+#include "shim/threads/lost.h"
 #include "shim/waiting/waits.h"
 
 using namespace forkmend;
@@ -36,6 +37,35 @@ FORKMEND_EXPORT int thrd_join(thrd_t thread, int* result) {
   const int error = waiting::join(thread, &value, FORKMEND_CALLER);
   if (error == 0 && result != nullptr) *result = static_cast<int>(reinterpret_cast<long>(value));
   return c11::result(error);
+}
+
+FORKMEND_EXPORT int pthread_tryjoin_np(pthread_t thread, void** result) {
+  return waiting::try_join(thread, result);
+}
+
+FORKMEND_EXPORT int pthread_timedjoin_np(pthread_t thread, void** result,
+                                         const timespec* deadline) {
+  return waiting::clock_join(thread, result, CLOCK_REALTIME, deadline, FORKMEND_CALLER);
+}
+
+FORKMEND_EXPORT int pthread_clockjoin_np(pthread_t thread, void** result, clockid_t clock,
+                                         const timespec* deadline) {
+  return waiting::clock_join(thread, result, clock, deadline, FORKMEND_CALLER);
+}
+
+FORKMEND_EXPORT int pthread_detach(pthread_t thread) {
+  int error = 0;
+  return threads::settle_lost(thread, nullptr, error) ? error : real().pthread_detach(thread);
+}
+
+FORKMEND_EXPORT int pthread_kill(pthread_t thread, int signal) {
+  const int error = threads::refuse_lost(thread);
+  return error != 0 ? error : real().pthread_kill(thread, signal);
+}
+
+FORKMEND_EXPORT int pthread_cancel(pthread_t thread) {
+  const int error = threads::refuse_lost(thread);
+  return error != 0 ? error : real().pthread_cancel(thread);
 }
 
 FORKMEND_EXPORT int pthread_setname_np(pthread_t thread, const char* name) {

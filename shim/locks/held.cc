@@ -1,23 +1,91 @@
 #include "shim/locks/held.h"
 
+#include "shim/base/mapping.h"
 #include "shim/base/syscall.h"
 #include "shim/locks/layout.h"
+#include "shim/reporting/lockup.h"
 #include "shim/runtimes/runtime.h"
 
 namespace forkmend::locks {
+
+FORKMEND_SAME_PAGE std::atomic<bool> unreported{false};
+
 namespace {
 
-// At the safepoint nearly every list is empty; a thread that missed the deadline holds a few.
+// At the safepoint nearly every list is empty; a thread that missed the deadline holds a few. What
+// finds no room stays locked, and is an orphan like those of threads that nobody registered.
 constexpr int kMostCollected = 256;
 
 struct Collected {
-  pthread_mutex_t* mutex;
-  int owner;
+  void* lock;
+  const Thread* owner;
+  int tid;
+  HeldKind kind;
 };
 
 Collected collected[kMostCollected];
 FORKMEND_SAME_PAGE int collected_count;
+// The first so many of `collected` were opened on entry to this process.
 FORKMEND_SAME_PAGE int opened;
+
+void add(const void* lock, const Thread& owner, HeldKind kind) {
+  if (collected_count < kMostCollected)
+    collected[collected_count++] = {const_cast<void*>(lock), &owner,
+                                    owner.tid.load(std::memory_order_relaxed), kind};
+}
+
+// Each opens a lock if it is still held as was noted. Its thread may have missed the safepoint,
+// unlocked it, and freed its memory since: so it is looked at through a copy.
+bool open_mutex(pthread_mutex_t* m, int tid) {
+  pthread_mutex_t copy;
+  if (sys::copy_memory(&copy, m, sizeof copy) != sizeof copy) return false;
+  // No owner: caught in the middle of a lock or an unlock; nobody is inside it.
+  const int owner = layout::mutex_owner(&copy);
+  const bool orphaned = owner == tid || (owner == 0 && layout::looks_locked(&copy));
+  if (!orphaned || (copy.__data.__kind & 128) != 0 || in_shared_memory(m)) {
+    // glibc sets the flag of every robust mutex: of those the mapping tells.
+    if (!orphaned || !layout::mutex_robust(&copy) || in_shared_memory(m)) return false;
+  }
+  layout::mutex_open(m);
+  return true;
+}
+
+bool open_rwlock(pthread_rwlock_t* l, int tid, bool written) {
+  pthread_rwlock_t copy;
+  if (sys::copy_memory(&copy, l, sizeof copy) != sizeof copy) return false;
+  if (!layout::rwlock_known() || layout::rwlock_shared(&copy) || in_shared_memory(l)) return false;
+  const unsigned readers = layout::rwlock_readers(&copy);
+  if (written) {
+    if (layout::rwlock_writer(&copy) != tid) return false;
+    layout::rwlock_rewrite(l, 0, 0);
+    return true;
+  }
+  if (layout::rwlock_in_write_phase(&copy) || readers == 0) return false;
+  layout::rwlock_rewrite(l, readers - 1, 0);
+  return true;
+}
+
+bool open_spin(pthread_spinlock_t* s) {
+  int copy;
+  if (sys::copy_memory(&copy, const_cast<int*>(s), sizeof copy) != sizeof copy) return false;
+  if (copy == layout::spin_open() || in_shared_memory(const_cast<int*>(s))) return false;
+  *s = layout::spin_open();
+  return true;
+}
+
+bool open(const Collected& c) {
+  switch (c.kind) {
+    case HeldKind::mutex:
+      return open_mutex(static_cast<pthread_mutex_t*>(c.lock), c.tid);
+    case HeldKind::rwlock_read:
+    case HeldKind::rwlock_write:
+      return open_rwlock(static_cast<pthread_rwlock_t*>(c.lock), c.tid,
+                         c.kind == HeldKind::rwlock_write);
+    case HeldKind::spin:
+      return open_spin(static_cast<pthread_spinlock_t*>(c.lock));
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -69,40 +137,36 @@ void collect() {
   Thread* self = threads::self();
   threads::for_each([&](Thread& t) {
     if (!t.registered || &t == self || !threads::is_live(t)) return true;
-    const int tid = t.tid.load(std::memory_order_relaxed);
-    for (int i = 0; i < t.held.count && collected_count < kMostCollected; i++) {
-      if (t.held.kind[i] == HeldKind::mutex)
-        collected[collected_count++] = {
-            static_cast<pthread_mutex_t*>(const_cast<void*>(t.held.lock[i])), tid};
-    }
+    for (int i = 0; i < t.held.count; i++) add(t.held.lock[i], t, t.held.kind[i]);
     // A thread that was just handed a mutex and stands at the gate owns it without a list entry.
-    if (t.wait.call.load() != WaitCall::none && t.wait.mutex != nullptr &&
-        collected_count < kMostCollected)
-      collected[collected_count++] = {t.wait.mutex, tid};
+    if (t.wait.call.load() != WaitCall::none && t.wait.mutex != nullptr)
+      add(t.wait.mutex, t, HeldKind::mutex);
     return true;
   });
 }
 
 void after_fork_child(const ChildEntry&) {
+  if (opened != 0) opened = 0;
   if (collected_count == 0) return;
-  opened = 0;
   for (int i = 0; i < collected_count; i++) {
-    pthread_mutex_t* m = collected[i].mutex;
-    // Its thread may have missed the safepoint, unlocked it, and freed its memory since: only a
-    // readable mutex that its noted owner still holds is an orphan.
-    pthread_mutex_t copy;
-    if (sys::copy_memory(&copy, m, sizeof copy) != sizeof copy) continue;
-    // No owner: caught in the middle of a lock or an unlock; nobody is inside it.
-    const int owner = layout::mutex_owner(&copy);
-    const bool orphaned =
-        owner == collected[i].owner || (owner == 0 && layout::looks_locked(&copy));
-    if (!orphaned || layout::mutex_shared(m)) continue;  // by its mapping: not the copy
-    layout::mutex_open(m);
-    opened++;
+    const Collected c = collected[i];
+    if (open(c)) collected[opened++] = c;
   }
   collected_count = 0;
+  if (opened > 0) unreported.store(true, std::memory_order_relaxed);
 }
 
 int opened_at_fork() { return opened; }
+
+const char* kind_name(HeldKind kind) {
+  constexpr const char* kNames[] = {"mutex", "rwlock", "rwlock", "spin"};
+  return kNames[static_cast<int>(kind)];
+}
+
+void report_opened_at_fork() {
+  if (!unreported.exchange(false)) return;
+  for (int i = 0; i < opened; i++)
+    report_opened(collected[i].lock, kind_name(collected[i].kind), *collected[i].owner, "fork");
+}
 
 }  // namespace forkmend::locks

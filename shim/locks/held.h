@@ -2,8 +2,10 @@
 //
 // Promises: a short list per thread, by address, kept by the thread itself. The parent collects
 // what is held at the safepoint (nearly always nothing); on child entry exactly those are reset, so
-// that the child's cost does not grow with the number of threads or locks. Does not: touch a
-// process-shared lock, or one that the forking thread holds.
+// that the child's cost does not grow with the number of threads or locks. Each one that was opened
+// is reported, with what its owner did at the fork: when the child first takes a lock, since a child
+// that execs must not pay for it. Does not: touch a lock that another process can see, or one that
+// the forking thread holds.
 #pragma once
 
 #include "shim/base/token.h"
@@ -24,7 +26,18 @@ void collect();
 // Child entry: opens what was collected.
 void after_fork_child(const ChildEntry&);
 
-// How many locks the child's entry opened, and how many it had no room to note.
+// How many locks the child's entry opened.
 int opened_at_fork();
+
+// "mutex", "rwlock", "spin".
+const char* kind_name(HeldKind kind);
+
+extern FORKMEND_HIDDEN std::atomic<bool> unreported;
+void report_opened_at_fork();
+
+// Not on child entry: the first time that a thread of the child takes a lock.
+FORKMEND_INLINE void report_pending() {
+  if (FORKMEND_UNLIKELY(unreported.load(std::memory_order_relaxed))) report_opened_at_fork();
+}
 
 }  // namespace forkmend::locks

@@ -19,13 +19,23 @@ namespace forkmend::layout {
 // Result of the probe: first use decides. Not on the child or signal path before that.
 void probe();
 bool mutex_known();
+bool robust_known();  // the thread's list of robust mutexes
+bool rwlock_known();
 bool cond_known();
 bool sem_known();
+bool barrier_known();
 
-// The lock word of a mutex: not 0 while it is locked. Valid for all types but PI with an odd owner,
-// where it is not 0 either.
+// Flag of the kind of a mutex with a priority ceiling, and the upper bits of its lock word that hold
+// it (glibc's PTHREAD_MUTEX_PRIO_CEILING_MASK).
+inline constexpr int kPriorityCeiling = 64;
+inline constexpr int kCeiling = static_cast<int>(0xfff80000u);
+// glibc's PTHREAD_RWLOCK_READER_SHIFT: below it lie the flags of the reader word.
+inline constexpr unsigned kReaderShift = 3;
+
+// The lock word of a mutex: not 0 while it is locked. Of robust and PI ones it holds the owner's tid.
 FORKMEND_INLINE bool looks_locked(const pthread_mutex_t* m) {
-  return __atomic_load_n(&m->__data.__lock, __ATOMIC_RELAXED) != 0;
+  const int word = __atomic_load_n(&m->__data.__lock, __ATOMIC_RELAXED);
+  return (m->__data.__kind & kPriorityCeiling) == 0 ? word != 0 : (word & ~kCeiling) != 0;
 }
 inline int mutex_owner(const pthread_mutex_t* m) {
   return __atomic_load_n(&m->__data.__owner, __ATOMIC_RELAXED);
@@ -41,18 +51,47 @@ inline bool mutex_inherits_priority(const pthread_mutex_t* m) {
   return (m->__data.__kind & 32) != 0;
 }
 inline bool mutex_robust(const pthread_mutex_t* m) { return (m->__data.__kind & 16) != 0; }
-// Opens a mutex whose owner is gone: keeps kind, protocol and attributes.
-inline void mutex_open(pthread_mutex_t* m) {
-  m->__data.__owner = 0;
-  m->__data.__count = 0;
-  m->__data.__nusers = 0;
-  __atomic_store_n(&m->__data.__lock, 0, __ATOMIC_RELEASE);
+// Whether libc compares the owner with the calling thread when it is locked or unlocked: recursive
+// and errorcheck, robust, PI, priority ceiling.
+inline bool mutex_checks_owner(const pthread_mutex_t* m) {
+  const int kind = m->__data.__kind;
+  const int type = kind & 3;
+  return type == PTHREAD_MUTEX_RECURSIVE || type == PTHREAD_MUTEX_ERRORCHECK || (kind & 0x70) != 0;
 }
+// Opens a mutex whose owner is gone: keeps kind, protocol and attributes. A robust one says so to
+// whoever takes it next (EOWNERDEAD), as it would if the owner had died in this process.
+void mutex_open(pthread_mutex_t* m);
+// Makes `tid` the owner where its thread had the tid `former` when it took the mutex. Robust: only
+// for the calling thread, into whose list of robust mutexes it goes.
+void mutex_inherit(pthread_mutex_t* m, int former, int tid, bool by_owner);
 
 inline int rwlock_writer(const pthread_rwlock_t* l) {
   return __atomic_load_n(&l->__data.__cur_writer, __ATOMIC_RELAXED);
 }
 inline bool rwlock_shared(const pthread_rwlock_t* l) { return l->__data.__shared != 0; }
+// How many hold it for reading, or wait to.
+inline unsigned rwlock_readers(const pthread_rwlock_t* l) {
+  return __atomic_load_n(&l->__data.__readers, __ATOMIC_RELAXED) >> kReaderShift;
+}
+inline bool rwlock_in_write_phase(const pthread_rwlock_t* l) {
+  return (__atomic_load_n(&l->__data.__readers, __ATOMIC_RELAXED) & 1) != 0;
+}
+inline void rwlock_inherit(pthread_rwlock_t* l, int tid) {
+  __atomic_store_n(&l->__data.__cur_writer, tid, __ATOMIC_RELAXED);
+}
+// As if it had just been taken by so many readers, or by the writer with that tid; without waiters.
+void rwlock_rewrite(pthread_rwlock_t* l, unsigned readers, int writer);
+
+// The value of a spin lock that is free.
+int spin_open();
+
+// A condition variable as after pthread_cond_init, with its own clock. Private ones only.
+void cond_renew(pthread_cond_t* c);
+
+// Threads that came to a barrier and did not survive are counted as gone from it, so that destroy
+// does not wait for them. Nobody else may be inside.
+void barrier_forget_waiters(pthread_barrier_t* b);
+bool barrier_shared(const pthread_barrier_t* b);
 
 // The flag word moved between 2.36 (offset 36) and 2.41 (28).
 bool cond_shared(const pthread_cond_t* c);

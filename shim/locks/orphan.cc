@@ -1,11 +1,15 @@
 #include "shim/locks/orphan.h"
 
+#include "shim/base/mapping.h"
 #include "shim/base/settings.h"
-#include "shim/locks/layout.h"
-#include "shim/reporting/event.h"
+#include "shim/base/spinlock.h"
+#include "shim/reporting/lockup.h"
 
 namespace forkmend::locks {
 namespace {
+
+// One thread at a time puts a lock right; the others then see it done.
+FORKMEND_SAME_PAGE Spinlock repairing;
 
 // A tid of a lost thread may belong to a live one of this process by now: then it is no orphan.
 const Thread* lost_thread_with(int tid) {
@@ -13,12 +17,35 @@ const Thread* lost_thread_with(int tid) {
   const Thread* found = nullptr;
   bool alive = false;
   threads::for_each([&](Thread& t) {
-    if (t.tid.load(std::memory_order_relaxed) != tid) return true;
-    if (threads::is_live(t)) alive = true;
-    if (threads::is_lost(t)) found = &t;
+    const bool now = t.tid.load(std::memory_order_relaxed) == tid;
+    if (threads::is_live(t)) {
+      alive = now || threads::has_been(t, tid);
+    } else if (threads::is_lost(t) && (now || threads::has_been(t, tid))) {
+      found = &t;
+    }
     return !alive;
   });
   return alive ? nullptr : found;
+}
+
+// A live thread waits on it: libc counts the waiters of a read-write lock inside it.
+bool is_waited_for(const void* lock) {
+  const Thread* self = threads::self();
+  bool waited = false;
+  threads::for_each([&](Thread& t) {
+    waited = &t != self && threads::is_live(t) && t.wait.call.load() != WaitCall::none &&
+             t.wait.object == lock;
+    return !waited;
+  });
+  return waited;
+}
+
+Contended inherit(pthread_mutex_t* m, int owner, Thread& survivor) {
+  const bool by_owner = &survivor == threads::self();
+  if (layout::mutex_robust(m) && !layout::robust_known()) return Contended::wait;
+  if (in_shared_memory(m)) return Contended::wait;
+  layout::mutex_inherit(m, owner, survivor.tid.load(std::memory_order_relaxed), by_owner);
+  return by_owner ? Contended::retry : Contended::wait;
 }
 
 }  // namespace
@@ -29,15 +56,47 @@ const Thread* orphan_owner(const pthread_mutex_t* m) {
 }
 
 const Thread* orphan_owner(const pthread_rwlock_t* l) {
-  if (!layout::mutex_known() || layout::rwlock_shared(l)) return nullptr;
+  if (!layout::rwlock_known() || layout::rwlock_shared(l)) return nullptr;
   return lost_thread_with(layout::rwlock_writer(l));
 }
 
-void open_orphan(pthread_mutex_t* m) {
-  layout::mutex_open(m);
-  if (settings.log == Log::info)
-    say("opened mutex {}: its owner did not survive fork; what it guards may be half written",
-        static_cast<const void*>(m));
+Contended examine(pthread_mutex_t* m) {
+  if (!layout::mutex_known() || layout::mutex_shared(m)) return Contended::wait;
+  const Thread* lost;
+  {
+    SpinGuard guard(repairing);
+    const int owner = layout::mutex_owner(m);
+    if (Thread* survivor = threads::survivor_with(owner)) return inherit(m, owner, *survivor);
+    lost = lost_thread_with(owner);
+    if (lost == nullptr) return Contended::wait;
+    if (settings.orphans != Orphans::reset || in_shared_memory(m))
+      return layout::mutex_inherits_priority(m) ? Contended::hopeless : Contended::wait;
+    layout::mutex_open(m);
+  }
+  report_opened(m, "mutex", *lost, "contention");
+  return Contended::retry;
 }
+
+Contended examine(pthread_rwlock_t* l) {
+  if (!layout::rwlock_known() || layout::rwlock_shared(l)) return Contended::wait;
+  const Thread* lost;
+  {
+    SpinGuard guard(repairing);
+    const int writer = layout::rwlock_writer(l);
+    if (Thread* survivor = threads::survivor_with(writer)) {
+      if (in_shared_memory(l)) return Contended::wait;
+      layout::rwlock_inherit(l, survivor->tid.load(std::memory_order_relaxed));
+      return survivor == threads::self() ? Contended::retry : Contended::wait;
+    }
+    lost = lost_thread_with(writer);
+    if (lost == nullptr || settings.orphans != Orphans::reset) return Contended::wait;
+    if (is_waited_for(l) || in_shared_memory(l)) return Contended::wait;
+    layout::rwlock_rewrite(l, 0, 0);
+  }
+  report_opened(l, "rwlock", *lost, "contention");
+  return Contended::retry;
+}
+
+void orphan_after_fork_child(const ChildEntry&) { repairing.unlock(); }
 
 }  // namespace forkmend::locks

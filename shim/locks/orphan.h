@@ -1,12 +1,20 @@
-// Orphaned locks: held by a lost thread.
+// Locks that a child inherits locked.
 //
-// Promises: known at once and without a timer, from the owner that glibc records, in the child
-// only. Opening keeps type, protocol and attributes. Does not: touch process-shared locks, or judge
-// read-write locks held for reading (glibc records no owner there).
+// Orphaned: held by a lost thread. Known at once and without a timer, from the owner that glibc
+// records. Inherited: held by the thread that forked; libc's lock still carries the tid that it had
+// in the parent, so that the child's own unlock is refused (EPERM) and its next lock waits for ever.
+//
+// Promises: examine() tells what a thread that found the lock taken should do, after it has put
+// right what can be: an inherited lock goes to its thread, always; an orphan is opened with
+// FORKMEND_ORPHANS=reset. Type, protocol and attributes are kept. Safe from several threads at once.
+// Does not: touch a lock that another process can see (by its attribute or by its mapping), or judge
+// read-write locks held for reading (glibc records no owner there; see held.h).
 #pragma once
 
 #include <pthread.h>
 
+#include "shim/base/token.h"
+#include "shim/locks/layout.h"
 #include "shim/threads/thread.h"
 
 namespace forkmend::locks {
@@ -18,7 +26,29 @@ const Thread* orphan_owner(const pthread_rwlock_t* l);
 
 inline bool is_orphan(const pthread_mutex_t* m) { return orphan_owner(m) != nullptr; }
 
-// Opens a mutex whose owner is lost, and says so once with FORKMEND_LOG=info.
-void open_orphan(pthread_mutex_t* m);
+enum class Contended : std::uint8_t {
+  wait,      // by a live thread, or by an orphan that is left as it is
+  retry,     // it was put right
+  hopeless,  // an orphan that libc would not wait for: it asserts that a PI mutex has an owner
+};
+
+// For the calling thread, which found it taken, in a process with lost threads.
+Contended examine(pthread_mutex_t* m);
+Contended examine(pthread_rwlock_t* l);
+
+// Right before the calling thread unlocks it (or waits on a condition variable with it): what it
+// held at the fork is its own here too.
+inline void claim(Thread& t, pthread_mutex_t* m) {
+  const int owner = layout::mutex_owner(m);
+  const int tid = t.tid.load(std::memory_order_relaxed);
+  if (FORKMEND_LIKELY(owner == tid) || !layout::mutex_checks_owner(m)) return;
+  examine(m);
+}
+inline void claim(Thread& t, pthread_rwlock_t* l) {
+  const int writer = layout::rwlock_writer(l);
+  if (writer != 0 && writer != t.tid.load(std::memory_order_relaxed)) examine(l);
+}
+
+void orphan_after_fork_child(const ChildEntry&);
 
 }  // namespace forkmend::locks

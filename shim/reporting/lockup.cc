@@ -10,8 +10,10 @@
 #include "shim/base/settings.h"
 #include "shim/base/spinlock.h"
 #include "shim/forking/protocol.h"
+#include "shim/locks/held.h"
 #include "shim/locks/layout.h"
 #include "shim/python/bridge.h"
+#include "shim/reporting/event.h"
 #include "shim/reporting/file.h"
 #include "shim/reporting/fixes.h"
 #include "shim/reporting/package.h"
@@ -177,7 +179,7 @@ void write_lost_thread(Json& json, const Thread& t) {
   json.close('}').key("held").open('[');
   for (int i = 0; i < t.held.count; i++) {
     json.open('{').field_address("addr", t.held.lock[i]);
-    json.field("kind", t.held.kind[i] == HeldKind::mutex ? "mutex" : "rwlock").close('}');
+    json.field("kind", locks::kind_name(t.held.kind[i])).close('}');
   }
   json.close(']').close('}');
 }
@@ -460,6 +462,29 @@ void report_lockup(Thread& t, const Judgement& judgement) {
     }
   }
   act(judgement);
+}
+
+void report_opened(const void* lock, const char* kind, const Thread& owner, const char* when) {
+  Hash hash;
+  hash.add("lock-opened").add(kind).add(when).add_code(owner.wait.caller);
+  hash.add_code(reinterpret_cast<const void*>(owner.start));
+  if (!storm::is_said(storm::count(hash.value()))) return;
+  SpinGuard guard(writing);
+  if (settings.log == Log::info)
+    say("opened {} {}: \"{}\" (tid {}) did not survive fork; what it guards may be half written",
+        kind, lock, thread_name(owner), owner.tid.load());
+  if (buffers.get() == nullptr) return;
+  TextSpan line(buffers.existing()->event, kEventSize);
+  Json json(line);
+  report_file::begin_event(json, "lock-opened");
+  write_origin(json);
+  json.key("object").open('{').field_address("addr", lock).field("kind", kind).close('}');
+  json.field("when", when).key("owner");
+  write_lost_thread(json, owner);
+  write_modules(json);
+  json.close('}');
+  line.end_line();
+  report_file::write_line(line.view());
 }
 
 }  // namespace forkmend

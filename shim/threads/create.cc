@@ -12,6 +12,7 @@
 #include "shim/locks/layout.h"
 #include "shim/python/entry.h"
 #include "shim/runtimes/runtime.h"
+#include "shim/threads/apart.h"
 #include "shim/threads/first.h"
 #include "shim/threads/thread.h"
 
@@ -44,18 +45,26 @@ void ended(void* record) {
   t->state.store(ThreadState::exiting);
 }
 
-void begin(Thread* t) {
+// False: another thread is started in its place, and this one is to end.
+bool begin(Thread* t) {
+  if (FORKMEND_UNLIKELY(watch::needed()) && !stays(*t, pthread_self())) {
+    runtimes::leave(*t);
+    release(t);
+    return false;
+  }
+  if (t->detaches.load(std::memory_order_relaxed)) real().pthread_detach(pthread_self());
   current_thread = t;
   t->tid.store(sys::gettid(), std::memory_order_relaxed);
   t->handle = pthread_self();
   t->state.store(ThreadState::running);
   if (t->registered) gate::pass(*t, t->creator);
+  return true;
 }
 
 void* trampoline(void* record) {
   Thread* t = static_cast<Thread*>(record);
   void* result;
-  begin(t);
+  if (!begin(t)) return nullptr;
   pthread_cleanup_push(ended, t);
   result = t->start(t->argument);
   pthread_cleanup_pop(1);
@@ -65,7 +74,7 @@ void* trampoline(void* record) {
 int trampoline_c11(void* record) {
   Thread* t = static_cast<Thread*>(record);
   int result;
-  begin(t);
+  if (!begin(t)) return 0;
   pthread_cleanup_push(ended, t);
   result = t->start_c11(t->argument);
   pthread_cleanup_pop(1);
@@ -110,23 +119,32 @@ void undo(Thread* t) {
 
 int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*start)(void*),
            void* argument, const void* caller) {
-  Thread* t = prepare(caller, start_symbol(caller, start, argument));
-  if (t == nullptr) return real().pthread_create(handle, attributes, start, argument);
-  t->start = start;
-  t->argument = argument;
-  const int result = real().pthread_create(handle, attributes, trampoline, t);
-  if (result != 0) undo(t);
-  return result;
+  const Apart apart(attributes);
+  const void* symbol = start_symbol(caller, start, argument);
+  for (;;) {
+    Thread* t = prepare(caller, symbol);
+    if (t == nullptr) return real().pthread_create(handle, attributes, start, argument);
+    t->start = start;
+    t->argument = argument;
+    t->apart.store(apart.active() ? kUndecided : kStays, std::memory_order_relaxed);
+    t->detaches.store(apart.detached(), std::memory_order_relaxed);
+    const int result = real().pthread_create(handle, apart.attributes(), trampoline, t);
+    if (result != 0) undo(t);
+    if (result != 0 || stays(*t, *handle)) return result;
+  }
 }
 
 int create_c11(thrd_t* handle, thrd_start_t start, void* argument, const void* caller) {
-  Thread* t = prepare(caller, caller);
-  if (t == nullptr) return real().thrd_create(handle, start, argument);
-  t->start_c11 = start;
-  t->argument = argument;
-  const int result = real().thrd_create(handle, trampoline_c11, t);
-  if (result != thrd_success) undo(t);
-  return result;
+  for (;;) {
+    Thread* t = prepare(caller, caller);
+    if (t == nullptr) return real().thrd_create(handle, start, argument);
+    t->start_c11 = start;
+    t->argument = argument;
+    t->apart.store(watch::needed() ? kUndecided : kStays, std::memory_order_relaxed);
+    const int result = real().thrd_create(handle, trampoline_c11, t);
+    if (result != thrd_success) undo(t);
+    if (result != thrd_success || stays(*t, *handle)) return result;
+  }
 }
 
 void set_name(pthread_t handle, const char* name) {

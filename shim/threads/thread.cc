@@ -89,8 +89,14 @@ Thread* allocate() {
   t->generation = generation.load(std::memory_order_relaxed);
   t->serial = next_serial.fetch_add(1, std::memory_order_relaxed);
   t->tid.store(0, std::memory_order_relaxed);
+  for (int& former : t->former_tids) former = 0;
   t->name[0] = '\0';
+  t->handle = {};
   t->start_c11 = nullptr;
+  t->apart.store(0, std::memory_order_relaxed);
+  t->detaches.store(false, std::memory_order_relaxed);
+  t->settled.store(false, std::memory_order_relaxed);
+  t->kept.store(false, std::memory_order_relaxed);
   t->runtime = nullptr;
   t->registered = false;
   t->gated.store(false, std::memory_order_relaxed);
@@ -127,8 +133,22 @@ void after_fork_child(const ChildEntry&, int tid) {
   live.store(survivors, std::memory_order_relaxed);
   if (t == nullptr) return;
   t->generation = generation.load(std::memory_order_relaxed);
+  for (int i = kFormerTids - 1; i > 0; i--) t->former_tids[i] = t->former_tids[i - 1];
+  t->former_tids[0] = t->tid.load(std::memory_order_relaxed);
   t->tid.store(tid, std::memory_order_relaxed);
   t->state.store(ThreadState::running, std::memory_order_relaxed);
+}
+
+Thread* survivor_with(int former_tid) {
+  Thread* found = nullptr;
+  bool taken = false;
+  for_each([&](Thread& t) {
+    if (!is_live(t)) return true;
+    taken = t.tid.load(std::memory_order_relaxed) == former_tid;
+    if (has_been(t, former_tid)) found = &t;
+    return !taken;
+  });
+  return taken ? nullptr : found;
 }
 
 }  // namespace forkmend::threads

@@ -35,7 +35,7 @@ enum class ThreadState : std::uint8_t {
 // wrong where locks are released in another order than they were taken.
 inline constexpr int kHeldSlots = 14;  // jemalloc's prefork takes more: `overflow` counts those
 
-enum class HeldKind : std::uint8_t { mutex, rwlock_read, rwlock_write };
+enum class HeldKind : std::uint8_t { mutex, rwlock_read, rwlock_write, spin };
 
 struct HeldLocks {
   const void* lock[kHeldSlots];
@@ -77,11 +77,16 @@ class RuntimePointer {
 inline constexpr std::uint32_t kParkedForExit = 1;  // nothing
 inline constexpr std::uint32_t kEndForJoin = 2;     // it has to end: somebody joins it
 
+// A thread that forks goes on in the child under another tid; locks that it holds carry the old one.
+// More than four generations, without a touch of the lock, is nobody's program.
+inline constexpr int kFormerTids = 4;
+
 struct alignas(64) Thread {
   // Identity.
   std::atomic<std::uint32_t> generation;
   std::uint32_t serial;
   std::atomic<int> tid;
+  int former_tids[kFormerTids];  // what it was in this process's ancestors, the last one first
   pthread_t handle;
   char name[16];
   // Origin.
@@ -105,6 +110,10 @@ struct alignas(64) Thread {
   std::uint32_t signalled_next;
   std::atomic<std::uint32_t> exit_park;  // 0, or one of the two above
   std::uintptr_t parked_from;            // its stack pointer there
+  std::atomic<int> apart;      // see threads/apart.h
+  std::atomic<bool> detaches;  // itself, once it runs
+  std::atomic<bool> settled;   // a lost thread that was joined or detached
+  std::atomic<bool> kept;      // a lost thread whose handle an ended thread keeps taken
   Thread* next_free;
 };
 
@@ -127,10 +136,20 @@ inline bool is_lost(const Thread& t) {
   return t.state.load(std::memory_order_relaxed) != ThreadState::free &&
          t.generation.load(std::memory_order_relaxed) != generation.load(std::memory_order_relaxed);
 }
+inline bool has_been(const Thread& t, int tid) {
+  for (const int former : t.former_tids) {
+    if (former == tid) return tid != 0;
+  }
+  return false;
+}
 inline bool is_live(const Thread& t) {
   return t.state.load(std::memory_order_relaxed) != ThreadState::free &&
          t.generation.load(std::memory_order_relaxed) == generation.load(std::memory_order_relaxed);
 }
+
+// The live thread that had this tid in an ancestor of this process and has another one now, or null.
+// Null if a live thread has it now.
+Thread* survivor_with(int former_tid);
 
 // Takes the calling (main) thread into the books. Called once, from the constructor.
 void adopt_main_thread();

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "shim/base/armed.h"
+#include "shim/base/syscall.h"
 #include "shim/exiting/exit.h"
 #include "shim/forking/protocol.h"
 #include "shim/threads/thread.h"
@@ -93,6 +94,18 @@ FORKMEND_INLINE Result sliced(Thread& t, Result timed_out, Result interrupted, W
       watch::end(t);
       return interrupted;
     }
+  }
+}
+
+// A wait that nothing can end and libc would not bear: looks, and looks again.
+[[noreturn]] inline void wait_for_ever(Thread& t) {
+  watch::begin(t);
+  for (;;) {
+    const Nanoseconds next = watch::next_look(t);
+    const timespec deadline = to_timespec(next);
+    while (now() < next)
+      sys::call(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, sys::arg(&deadline));
+    watch::look(t);
   }
 }
 

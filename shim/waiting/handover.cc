@@ -15,13 +15,8 @@ namespace {
 constexpr std::size_t kTableSize = 4096;  // 1,000 lost threads on as many objects fill a quarter
 constexpr std::size_t kMostEntries = kTableSize / 2;
 
-struct Entry {
-  const void* object;
-  const Thread* thread;
-};
-
 struct Table {
-  Entry entry[kTableSize];
+  LostWait entry[kTableSize];
 };
 Lazy<Table> lazy_table;
 FORKMEND_SAME_PAGE std::atomic<bool> built{false};
@@ -40,7 +35,7 @@ void build() {
   if (built.load(std::memory_order_relaxed)) return;
   Table* all = lazy_table.get();
   if (all == nullptr) return;
-  Entry* table = all->entry;
+  LostWait* table = all->entry;
   std::size_t count = 0;
   threads::for_each([&](Thread& t) {
     if (!threads::is_lost(t) || t.wait.call.load() == WaitCall::none || t.wait.object == nullptr)
@@ -49,7 +44,8 @@ void build() {
     while (table[at].object != nullptr && table[at].object != t.wait.object)
       at = (at + 1) % kTableSize;
     if (table[at].object == nullptr) {
-      table[at] = {t.wait.object, &t};
+      table[at].object = t.wait.object;
+      table[at].thread = &t;
       count++;
     }
     return count < kMostEntries;
@@ -78,13 +74,13 @@ Runtime* lost_runtime_of(const void* caller) {
 
 }  // namespace
 
-const Thread* lost_waiter(const void* object) {
+LostWait* lost_wait(const void* object) {
   if (!built.load(std::memory_order_acquire)) build();
-  const Table* all = lazy_table.existing();
+  Table* all = lazy_table.existing();
   if (all == nullptr) return nullptr;
-  const Entry* table = all->entry;
+  LostWait* table = all->entry;
   for (std::size_t at = hash(object); table[at].object != nullptr; at = (at + 1) % kTableSize) {
-    if (table[at].object == object) return table[at].thread;
+    if (table[at].object == object) return &table[at];
   }
   return nullptr;
 }
@@ -133,7 +129,10 @@ const Thread* lost_signaller(const void* object) {
 void after_fork_child(const ChildEntry&) {
   // The table is cleared only if this process filled it: 64 KiB are not touched otherwise.
   if (built.load(std::memory_order_relaxed)) {
-    for (Entry& entry : lazy_table.existing()->entry) entry = {};
+    for (LostWait& entry : lazy_table.existing()->entry) {
+      entry.object = nullptr;
+      entry.forgotten.store(false, std::memory_order_relaxed);
+    }
   }
   built.store(false, std::memory_order_relaxed);
   build_lock.unlock();

@@ -29,8 +29,18 @@ const Evidence* first();
 
 // The lost thread that signalled `object` last before the fork, or null.
 const Thread* lost_signaller(const void* object);
-// The lost thread that was parked on it at the fork, or null.
-const Thread* lost_waiter(const void* object);
+// An object that lost threads were parked on at the fork.
+struct LostWait {
+  const void* object;
+  const Thread* thread;         // one of them
+  std::atomic<bool> forgotten;  // the object does not count them any more (locks/lost_waiters.h)
+};
+// Null if no lost thread was parked on it.
+LostWait* lost_wait(const void* object);
+inline const Thread* lost_waiter(const void* object) {
+  const LostWait* wait = lost_wait(object);
+  return wait != nullptr ? wait->thread : nullptr;
+}
 
 void after_fork_child(const ChildEntry&);
 

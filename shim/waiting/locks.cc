@@ -1,10 +1,11 @@
 #include "shim/waiting/locks.h"
 
 #include "shim/base/real.h"
-#include "shim/base/settings.h"
+#include "shim/base/syscall.h"
 #include "shim/forking/gate.h"
 #include "shim/locks/held.h"
 #include "shim/locks/layout.h"
+#include "shim/locks/lost_waiters.h"
 #include "shim/locks/orphan.h"
 #include "shim/waiting/blocking.h"
 
@@ -14,6 +15,7 @@ namespace {
 bool taken(int result) { return result == 0 || result == EOWNERDEAD; }
 
 void note_taken(Thread& t, const void* lock, HeldKind kind) {
+  locks::report_pending();
   if (t.registered) locks::push(t, lock, kind);
 }
 
@@ -28,9 +30,24 @@ int lock_slice(pthread_mutex_t* m, const timespec& deadline) {
   return real().pthread_mutex_timedlock(m, &wall);
 }
 
+// In a process with lost threads a mutex that is found taken is put right, where that can be done,
+// and tried again.
+FORKMEND_INLINE int try_lock(pthread_mutex_t* m, locks::Contended& contended) {
+  const int result = real().pthread_mutex_trylock(m);
+  if (FORKMEND_LIKELY(result != EBUSY || !watch::needed())) return result;
+  contended = locks::examine(m);
+  return contended == locks::Contended::retry ? real().pthread_mutex_trylock(m) : result;
+}
+
+// What libc does with a PI mutex whose owner it cannot find, but without the assertion.
+int sleep_until(clockid_t clock, const timespec& deadline) {
+  while (sys::call(SYS_clock_nanosleep, clock, TIMER_ABSTIME, sys::arg(&deadline)) == -EINTR) {
+  }
+  return ETIMEDOUT;
+}
+
 int lock_watched(Thread& t, pthread_mutex_t* m) {
   if (!watch::needed() || layout::mutex_shared(m)) return real().pthread_mutex_lock(m);
-  if (locks::is_orphan(m) && settings.orphans == Orphans::reset) locks::open_orphan(m);
   return sliced<int>(
       t, ETIMEDOUT, ETIMEDOUT, [&] { return real().pthread_mutex_lock(m); },
       [&](const timespec& deadline) { return lock_slice(m, deadline); });
@@ -50,12 +67,21 @@ int lock_blocking(Thread& t, pthread_mutex_t* m, Nanoseconds timeout, const void
   return result;
 }
 
+// In a process with lost threads, before a read-write lock is taken: whoever holds or waits for it
+// and cannot exist here any more is put right first.
+void put_right(pthread_rwlock_t* l) {
+  if (FORKMEND_LIKELY(!watch::needed())) return;
+  locks::forget_lost_waiters(l);
+  if (layout::rwlock_writer(l) != 0) locks::examine(l);
+}
+
 template <class Try, class Whole, class Slice>
 int rwlock_take(pthread_rwlock_t* l, WaitCall call, HeldKind kind, const void* caller,
                 Try&& attempt, Whole&& whole, Slice&& slice) {
   Thread* t = enter();
   if (t == nullptr) return whole();
   if (t->registered) gate::pass(*t, caller);
+  put_right(l);
   int result = attempt();
   if (result == EBUSY || result == EAGAIN) {
     const Blocking blocking(*t, call, l, caller);
@@ -74,6 +100,7 @@ int rwlock_take(pthread_rwlock_t* l, WaitCall call, HeldKind kind, const void* c
 template <class Try>
 int rwlock_try(pthread_rwlock_t* l, HeldKind kind, Try&& attempt) {
   Thread* t = enter();
+  put_right(l);
   const int result = attempt();
   if (t != nullptr && result == 0) note_taken(*t, l, kind);
   return result;
@@ -85,6 +112,7 @@ int rwlock_timed(pthread_rwlock_t* l, WaitCall call, HeldKind kind, const timesp
   Thread* t = enter();
   if (t == nullptr) return timed();
   if (t->registered) gate::pass(*t, caller);
+  put_right(l);
   const Blocking blocking(*t, call, l, caller, to_nanoseconds(*deadline));
   const int result = timed();
   if (result == 0) note_taken(*t, l, kind);
@@ -97,19 +125,24 @@ int mutex_lock(pthread_mutex_t* m, const void* caller) {
   Thread* t = enter();
   if (t == nullptr) return real().pthread_mutex_lock(m);
   if (t->registered) gate::pass(*t, caller);
+  locks::Contended contended = locks::Contended::wait;
   if (t->registered || watch::needed()) {
-    const int result = real().pthread_mutex_trylock(m);
+    const int result = try_lock(m, contended);
     if (taken(result)) note_taken(*t, m, HeldKind::mutex);
     if (result != EBUSY) return result;
   }
-  const int result = lock_blocking(*t, m, kNoTimeout, caller, [&] { return lock_watched(*t, m); });
+  const int result = lock_blocking(*t, m, kNoTimeout, caller, [&] {
+    if (FORKMEND_UNLIKELY(contended == locks::Contended::hopeless)) wait_for_ever(*t);
+    return lock_watched(*t, m);
+  });
   if (taken(result)) note_taken(*t, m, HeldKind::mutex);
   return result;
 }
 
 int mutex_trylock(pthread_mutex_t* m) {
   Thread* t = enter();
-  const int result = real().pthread_mutex_trylock(m);
+  locks::Contended unused;
+  const int result = try_lock(m, unused);
   if (t != nullptr && taken(result)) note_taken(*t, m, HeldKind::mutex);
   return result;
 }
@@ -123,7 +156,15 @@ int mutex_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* deadlin
   Thread* t = enter();
   if (t == nullptr) return lock();
   if (t->registered) gate::pass(*t, caller);
-  const int result = lock_blocking(*t, m, to_nanoseconds(*deadline), caller, lock);
+  locks::Contended contended = locks::Contended::wait;
+  if (watch::needed()) {
+    const int result = try_lock(m, contended);
+    if (taken(result)) note_taken(*t, m, HeldKind::mutex);
+    if (result != EBUSY) return result;
+  }
+  const int result = lock_blocking(*t, m, to_nanoseconds(*deadline), caller, [&] {
+    return contended == locks::Contended::hopeless ? sleep_until(clock, *deadline) : lock();
+  });
   if (taken(result)) note_taken(*t, m, HeldKind::mutex);
   return result;
 }
@@ -132,6 +173,7 @@ int mutex_unlock(pthread_mutex_t* m) {
   Thread* t = enter();
   // Out of the list first: once it is open another thread may take it and the memory may go.
   if (t != nullptr && t->registered) locks::pop(*t, m);
+  if (t != nullptr && watch::needed()) locks::claim(*t, m);
   return real().pthread_mutex_unlock(m);
 }
 
@@ -178,7 +220,29 @@ int rwlock_clockwrlock(pthread_rwlock_t* l, clockid_t clock, const timespec* dea
 int rwlock_unlock(pthread_rwlock_t* l) {
   Thread* t = enter();
   if (t != nullptr && t->registered) locks::pop(*t, l);
+  if (t != nullptr && watch::needed()) put_right(l);
   return real().pthread_rwlock_unlock(l);
+}
+
+int spin_lock(pthread_spinlock_t* s, const void* caller) {
+  Thread* t = enter();
+  if (t != nullptr && t->registered) gate::pass(*t, caller);
+  const int result = real().pthread_spin_lock(s);
+  if (t != nullptr) note_taken(*t, const_cast<const int*>(s), HeldKind::spin);
+  return result;
+}
+
+int spin_trylock(pthread_spinlock_t* s) {
+  Thread* t = enter();
+  const int result = real().pthread_spin_trylock(s);
+  if (t != nullptr && result == 0) note_taken(*t, const_cast<const int*>(s), HeldKind::spin);
+  return result;
+}
+
+int spin_unlock(pthread_spinlock_t* s) {
+  Thread* t = enter();
+  if (t != nullptr && t->registered) locks::pop(*t, const_cast<const int*>(s));
+  return real().pthread_spin_unlock(s);
 }
 
 }  // namespace forkmend::waiting

@@ -1,4 +1,4 @@
-// Waiting for locks: mutexes and read-write locks, POSIX and C11.
+// Waiting for locks: mutexes, read-write locks, spin locks, POSIX and C11.
 //
 // Promises: the slow path of the interposers. For threads of registered runtimes: the gate, and the
 // list of held locks. For all: the wait record, and in a process with lost threads the watch.
@@ -26,5 +26,10 @@ int rwlock_clockrdlock(pthread_rwlock_t* l, clockid_t clock, const timespec* dea
 int rwlock_clockwrlock(pthread_rwlock_t* l, clockid_t clock, const timespec* deadline,
                        const void* caller);
 int rwlock_unlock(pthread_rwlock_t* l);
+
+// A thread that spins runs: it is neither parked nor watched.
+int spin_lock(pthread_spinlock_t* s, const void* caller);
+int spin_trylock(pthread_spinlock_t* s);
+int spin_unlock(pthread_spinlock_t* s);
 
 }  // namespace forkmend::waiting

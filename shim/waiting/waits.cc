@@ -5,6 +5,9 @@
 #include "shim/forking/gate.h"
 #include "shim/locks/held.h"
 #include "shim/locks/layout.h"
+#include "shim/locks/lost_waiters.h"
+#include "shim/locks/orphan.h"
+#include "shim/threads/lost.h"
 #include "shim/waiting/blocking.h"
 #include "shim/waiting/handover.h"
 #include "shim/waiting/restart.h"
@@ -41,8 +44,10 @@ template <class Call>
 FORKMEND_INLINE int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, Nanoseconds timeout,
                               const void* caller, Call&& function) {
   Thread* t = enter();
+  locks::forget_lost_waiters(c);
   if (t == nullptr) return function(nullptr);
   if (t->registered) locks::pop(*t, m);
+  if (watch::needed()) locks::claim(*t, m);  // libc's wait unlocks it from inside
   int result;
   {
     const Blocking blocking(*t, WaitCall::cond_wait, c, caller, timeout, m);
@@ -167,6 +172,8 @@ int sem_clockwait(sem_t* s, clockid_t clock, const timespec* deadline, const voi
 }
 
 int join(pthread_t thread, void** result, const void* caller) {
+  int error = 0;
+  if (threads::settle_lost(thread, result, error)) return error;
   return plain(WaitCall::join, reinterpret_cast<const void*>(thread), kNoTimeout, caller, [&] {
     Thread* t = threads::self();
     if (t == nullptr || !watch::needed()) return real().pthread_join(thread, result);
@@ -178,8 +185,23 @@ int join(pthread_t thread, void** result, const void* caller) {
   });
 }
 
+int try_join(pthread_t thread, void** result) {
+  int error = 0;
+  return threads::settle_lost(thread, result, error) ? error
+                                                     : real().pthread_tryjoin_np(thread, result);
+}
+
+int clock_join(pthread_t thread, void** result, clockid_t clock, const timespec* deadline,
+               const void* caller) {
+  int error = 0;
+  if (threads::settle_lost(thread, result, error)) return error;
+  return plain(WaitCall::join, reinterpret_cast<const void*>(thread), from_timespec(deadline), caller,
+               [&] { return real().pthread_clockjoin_np(thread, result, clock, deadline); });
+}
+
 int barrier_wait(pthread_barrier_t* b, const void* caller) {
   // glibc has no timed form, so it cannot be taken in slices: recorded only.
+  locks::forget_lost_waiters(b);
   return plain(WaitCall::barrier_wait, b, kNoTimeout, caller,
                [&] { return real().pthread_barrier_wait(b); });
 }

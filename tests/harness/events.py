@@ -15,6 +15,7 @@ KINDS = {
                "truncated": list, "modules": list, "forkmend": dict},
     "off": {"feature": str, "reason": str},
     "drain-missed": {"runtime": str, "waited_ns": int, "allowed_ns": int, "misses": int, "threads": list},
+    "lock-opened": {"fork": dict, "object": dict, "when": str, "owner": dict, "modules": list},
     "respawn-failed": {"runtime": str, "errno": int},
     "exit-freed": {"tid": int, "name": str, "kind": str, "object": str, "action": str, "runtime": str},
     "stop-missed": {"runtime": str, "step": str, "waited_ns": int, "allowed_ns": int},

@@ -1,0 +1,57 @@
+#include "shim/threads/apart.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "shim/threads/lost.h"
+
+namespace forkmend::threads {
+namespace {
+
+bool on_own_stack(const pthread_attr_t* attributes) {
+  void* stack = nullptr;
+  std::size_t size = 0;
+  // Without a stack of the caller's the address is that of an end: 0 minus the size, or 0.
+  return attributes != nullptr && pthread_attr_getstack(attributes, &stack, &size) == 0 &&
+         stack != nullptr && reinterpret_cast<std::uintptr_t>(stack) + size != 0;
+}
+
+}  // namespace
+
+Apart::Apart(const pthread_attr_t* attributes) : given_(attributes) {
+  if (FORKMEND_LIKELY(!watch::needed()) || on_own_stack(attributes)) return;
+  if (attributes == nullptr) {
+    if (pthread_getattr_default_np(&own_) != 0) return;
+    own_is_ours_ = true;
+  } else {
+    memcpy(&own_, attributes, sizeof own_);  // as libc reads it; not destroyed
+  }
+  changed_ = true;
+  std::size_t size = 0;
+  if (pthread_attr_getstacksize(&own_, &size) == 0)
+    pthread_attr_setstacksize(&own_, size + static_cast<std::size_t>(getpagesize()));
+  int state = PTHREAD_CREATE_JOINABLE;
+  pthread_attr_getdetachstate(&own_, &state);
+  detached_ = state == PTHREAD_CREATE_DETACHED;
+  pthread_attr_setdetachstate(&own_, PTHREAD_CREATE_JOINABLE);
+}
+
+Apart::~Apart() {
+  if (own_is_ours_) pthread_attr_destroy(&own_);
+}
+
+bool stays(Thread& t, pthread_t handle) {
+  int verdict = t.apart.load(std::memory_order_acquire);
+  if (verdict == kUndecided) {
+    Thread* gone = lost_with_handle(handle);
+    const bool taken = gone != nullptr && !gone->settled.load(std::memory_order_relaxed);
+    const int mine = taken ? kMakesWay : kStays;
+    if (t.apart.compare_exchange_strong(verdict, mine)) {
+      verdict = mine;
+      if (taken) gone->kept.store(true);
+    }
+  }
+  return verdict == kStays;
+}
+
+}  // namespace forkmend::threads

@@ -1,0 +1,51 @@
+#include "shim/threads/lost.h"
+
+#include <errno.h>
+
+#include "shim/base/armed.h"
+#include "shim/base/real.h"
+#include "shim/forking/protocol.h"
+#include "shim/waiting/watch.h"
+
+namespace forkmend::threads {
+namespace {
+
+bool any_lost() {
+  if (child_unannounced()) forking::notice_child();
+  return watch::needed();
+}
+
+}  // namespace
+
+Thread* lost_with_handle(pthread_t handle) {
+  Thread* found = nullptr;
+  bool alive = false;
+  for_each([&](Thread& t) {
+    if (t.state.load() == ThreadState::free || !pthread_equal(t.handle, handle)) return true;
+    if (is_live(t)) {
+      alive = true;
+    } else if (found == nullptr || !t.settled.load(std::memory_order_relaxed)) {
+      found = &t;
+    }
+    return !alive;
+  });
+  return alive ? nullptr : found;
+}
+
+int refuse_lost(pthread_t handle) {
+  return any_lost() && lost_with_handle(handle) != nullptr ? ESRCH : 0;
+}
+
+bool settle_lost(pthread_t handle, void** result, int& error) {
+  if (!any_lost()) return false;
+  Thread* t = lost_with_handle(handle);
+  if (t == nullptr) return false;
+  error = t->settled.exchange(true) ? ESRCH : 0;
+  if (error != 0) return true;
+  if (result != nullptr) *result = nullptr;
+  // The thread that kept the handle taken (apart.h): it ended long ago.
+  if (t->kept.exchange(false)) real().pthread_detach(handle);
+  return true;
+}
+
+}  // namespace forkmend::threads
