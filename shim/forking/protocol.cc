@@ -9,6 +9,8 @@
 #include "shim/forking/safepoint.h"
 #include "shim/locks/adopted.h"
 #include "shim/locks/held.h"
+#include "shim/locks/initialisers.h"
+#include "shim/locks/loader.h"
 #include "shim/locks/lost_waiters.h"
 #include "shim/locks/orphan.h"
 #include "shim/python/embedder.h"
@@ -92,10 +94,12 @@ class Protocol {
     pending.python_file[0] = '\0';
     restore_armed_page(entry);       // interposers look at it first
     locks::after_fork_child(entry);  // while records still say who was the owner
+    loader::after_fork_child(entry, pid);
     threads::after_fork_child(entry, pid);
     runtimes::after_fork_child(entry);
     locks::adopted_after_fork_child(entry);
     locks::orphan_after_fork_child(entry);
+    initialisers::after_fork_child(entry);
     locks::lost_waiters_after_fork_child(entry);
     handover::after_fork_child(entry);
     modules::after_fork_child(entry);

@@ -42,10 +42,7 @@ bool open_mutex(pthread_mutex_t* m, int tid) {
   // No owner: caught in the middle of a lock or an unlock; nobody is inside it.
   const int owner = layout::mutex_owner(&copy);
   const bool orphaned = owner == tid || (owner == 0 && layout::looks_locked(&copy));
-  if (!orphaned || (copy.__data.__kind & 128) != 0 || in_shared_memory(m)) {
-    // glibc sets the flag of every robust mutex: of those the mapping tells.
-    if (!orphaned || !layout::mutex_robust(&copy) || in_shared_memory(m)) return false;
-  }
+  if (!orphaned || layout::mutex_shared(m) || in_shared_memory(m)) return false;
   layout::mutex_open(m);
   return true;
 }

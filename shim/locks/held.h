@@ -3,9 +3,9 @@
 // Promises: a short list per thread, by address, kept by the thread itself. The parent collects
 // what is held at the safepoint (nearly always nothing); on child entry exactly those are reset, so
 // that the child's cost does not grow with the number of threads or locks. Each one that was opened
-// is reported, with what its owner did at the fork: when the child first takes a lock, since a child
-// that execs must not pay for it. Does not: touch a lock that another process can see, or one that
-// the forking thread holds.
+// is reported, with what its owner did at the fork: when the child first takes a lock, since a
+// child that execs must not pay for it. Does not: touch a lock that another process can see, or one
+// that the forking thread holds.
 #pragma once
 
 #include "shim/base/token.h"

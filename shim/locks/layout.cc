@@ -12,7 +12,13 @@ namespace forkmend::layout {
 namespace {
 
 // glibc's struct pthread_barrier (nptl/internaltypes.h), in 32-bit words.
-enum BarrierWord : std::uint8_t { kBarrierIn, kBarrierRound, kBarrierCount, kBarrierShared, kBarrierOut };
+enum BarrierWord : std::uint8_t {
+  kBarrierIn,
+  kBarrierRound,
+  kBarrierCount,
+  kBarrierShared,
+  kBarrierOut
+};
 
 std::atomic<bool> probed{false};
 bool mutex_ok, robust_ok, rwlock_ok, cond_ok, sem_ok, barrier_ok;
@@ -210,7 +216,8 @@ void enlist(pthread_mutex_t* m) {
   node.__next = static_cast<decltype(node.__next)>(head[0]);
   node.__prev = reinterpret_cast<decltype(node.__prev)>(head);
   const std::uintptr_t inherits_priority = mutex_inherits_priority(m) ? 1 : 0;
-  head[0] = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(&node.__next) | inherits_priority);
+  head[0] =
+      reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(&node.__next) | inherits_priority);
   *pending = nullptr;
 }
 

@@ -25,14 +25,15 @@ bool cond_known();
 bool sem_known();
 bool barrier_known();
 
-// Flag of the kind of a mutex with a priority ceiling, and the upper bits of its lock word that hold
-// it (glibc's PTHREAD_MUTEX_PRIO_CEILING_MASK).
+// Flag of the kind of a mutex with a priority ceiling, and the upper bits of its lock word that
+// hold it (glibc's PTHREAD_MUTEX_PRIO_CEILING_MASK).
 inline constexpr int kPriorityCeiling = 64;
 inline constexpr int kCeiling = static_cast<int>(0xfff80000u);
 // glibc's PTHREAD_RWLOCK_READER_SHIFT: below it lie the flags of the reader word.
 inline constexpr unsigned kReaderShift = 3;
 
-// The lock word of a mutex: not 0 while it is locked. Of robust and PI ones it holds the owner's tid.
+// The lock word of a mutex: not 0 while it is locked. Of robust and PI ones it holds the owner's
+// tid.
 FORKMEND_INLINE bool looks_locked(const pthread_mutex_t* m) {
   const int word = __atomic_load_n(&m->__data.__lock, __ATOMIC_RELAXED);
   return (m->__data.__kind & kPriorityCeiling) == 0 ? word != 0 : (word & ~kCeiling) != 0;

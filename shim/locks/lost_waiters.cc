@@ -46,8 +46,8 @@ void put_right_waiters(pthread_rwlock_t* l) {
   if (!layout::rwlock_known() || layout::rwlock_shared(l)) return;
   once(l, "read-write lock", [&] {
     const int writer = layout::rwlock_writer(l);
-    // In a write phase readers are counted that wait; without a writer it is being handed over, to a
-    // thread that is lost.
+    // In a write phase readers are counted that wait; without a writer it is being handed over, to
+    // a thread that is lost.
     const unsigned readers = layout::rwlock_in_write_phase(l) ? 0 : layout::rwlock_readers(l);
     layout::rwlock_rewrite(l, readers, writer);
   });
@@ -56,7 +56,8 @@ void put_right_waiters(pthread_rwlock_t* l) {
 void lost_waiters_after_fork_child(const ChildEntry&) {
   repairing.unlock();
   const Thread* self = threads::self();
-  const bool waits = self != nullptr && self->wait.call.load(std::memory_order_relaxed) != WaitCall::none;
+  const bool waits =
+      self != nullptr && self->wait.call.load(std::memory_order_relaxed) != WaitCall::none;
   own_wait = waits ? self->wait.object : nullptr;
 }
 

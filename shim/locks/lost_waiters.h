@@ -1,4 +1,5 @@
-// Condition variables, barriers and read-write locks that count waiters who did not survive the fork.
+// Condition variables, barriers and read-write locks that count waiters who did not survive the
+// fork.
 //
 // libc keeps the number of waiters inside the object: a signal goes to one that does not exist,
 // destroy waits for it to leave, a read-write lock is handed over to it.

@@ -2,13 +2,14 @@
 //
 // Orphaned: held by a lost thread. Known at once and without a timer, from the owner that glibc
 // records. Inherited: held by the thread that forked; libc's lock still carries the tid that it had
-// in the parent, so that the child's own unlock is refused (EPERM) and its next lock waits for ever.
+// in the parent, so that the child's own unlock is refused (EPERM) and its next lock waits for
+// ever.
 //
 // Promises: examine() tells what a thread that found the lock taken should do, after it has put
 // right what can be: an inherited lock goes to its thread, always; an orphan is opened with
-// FORKMEND_ORPHANS=reset. Type, protocol and attributes are kept. Safe from several threads at once.
-// Does not: touch a lock that another process can see (by its attribute or by its mapping), or judge
-// read-write locks held for reading (glibc records no owner there; see held.h).
+// FORKMEND_ORPHANS=reset. Type, protocol and attributes are kept. Safe from several threads at
+// once. Does not: touch a lock that another process can see (by its attribute or by its mapping),
+// or judge read-write locks held for reading (glibc records no owner there; see held.h).
 #pragma once
 
 #include <pthread.h>

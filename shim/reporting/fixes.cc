@@ -20,6 +20,10 @@ void for_each_fix(const Judgement& judgement, Each&& each) {
   const bool orphan = strcmp(judgement.cause, "orphaned-lock") == 0;
   if (orphan && settings.orphans == Orphans::report)
     each(Fix{"now", "FORKMEND_ORPHANS=reset", "open it", "what it guards may be half written"});
+  const bool half_run = strcmp(judgement.cause, "half-run-initialiser") == 0;
+  if (half_run && settings.orphans == Orphans::report)
+    each(Fix{"now", "FORKMEND_ORPHANS=reset", "run it anew",
+             "what the lost thread had made of the object is left behind"});
   const Profile* profile = judgement.runtime != nullptr ? judgement.runtime->profile : nullptr;
   if (profile != nullptr && judgement.runtime->policy < profile->policy)
     each(Fix{"now", "FORKMEND_POLICY", profile->fix_now, "fork waits for its threads"});
@@ -39,6 +43,8 @@ void for_each_fix(const Judgement& judgement, Each&& each) {
     each(Fix{"code", nullptr,
              "take the lock in pthread_atfork's prepare handler, release it in parent and child",
              nullptr});
+  } else if (half_run) {
+    each(Fix{"code", nullptr, "call the function once before the first fork", nullptr});
   } else {
     each(Fix{"code", nullptr,
              "start the thread on first use, or again in pthread_atfork's child handler", nullptr});

@@ -256,8 +256,9 @@ void write_settings(Json& json) {
 
 // FORKMEND_ORPHANS=abort: nobody may look at what an orphaned lock guards.
 bool must_abort(const Judgement& judgement) {
-  return settings.on_lockup == OnLockup::abort ||
-         (settings.orphans == Orphans::abort && strcmp(judgement.cause, "orphaned-lock") == 0);
+  const bool orphan = strcmp(judgement.cause, "orphaned-lock") == 0 ||
+                      strcmp(judgement.cause, "half-run-initialiser") == 0;
+  return settings.on_lockup == OnLockup::abort || (settings.orphans == Orphans::abort && orphan);
 }
 
 const char* action_name(const Judgement& judgement) {

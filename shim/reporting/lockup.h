@@ -13,8 +13,8 @@ namespace forkmend {
 void report_lockup(Thread& t, const Judgement& judgement);
 
 // A lock that a lost thread held was opened: which, whose, and what its owner did at the fork, with
-// its stack. `when`: "fork" (held by a thread of a registered runtime) or "contention". One event in
-// the report file, as often as a storm allows; a line with FORKMEND_LOG=info.
+// its stack. `when`: "fork" (held by a thread of a registered runtime) or "contention". One event
+// in the report file, as often as a storm allows; a line with FORKMEND_LOG=info.
 void report_opened(const void* lock, const char* kind, const Thread& owner, const char* when);
 
 }  // namespace forkmend

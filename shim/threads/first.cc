@@ -4,6 +4,7 @@
 #include "shim/base/real.h"
 #include "shim/forking/protocol.h"
 #include "shim/locks/layout.h"
+#include "shim/locks/loader.h"
 #include "shim/reporting/modules.h"
 #include "shim/reporting/storm.h"
 
@@ -16,6 +17,7 @@ void prepare_for_threads() {
   if (begun.exchange(true)) return;
   resolve_real_functions();
   layout::probe();
+  loader::probe();
   modules::refresh();
   storm::map_counters();
   forking::install_handlers();

@@ -2,9 +2,9 @@
 //
 // Promises: every form of join of a lost thread returns at once, with 0 and no result, as it did
 // before glibc 2.43 (which waits for ever) and never did for a thread on a stack of the caller's.
-// Signals and cancellation give ESRCH, and so does what follows a join or detach. Async-signal-safe:
-// a look at each record. Does not: free a lost thread's stack; say anything of a thread that was
-// brought back: it is live again, and its handle leads to libc as before.
+// Signals and cancellation give ESRCH, and so does what follows a join or detach.
+// Async-signal-safe: a look at each record. Does not: free a lost thread's stack; say anything of a
+// thread that was brought back: it is live again, and its handle leads to libc as before.
 #pragma once
 
 #include <pthread.h>

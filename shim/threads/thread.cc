@@ -107,6 +107,7 @@ Thread* allocate() {
   t->watch.slicing = false;
   t->held.count = 0;
   t->held.overflow = 0;
+  t->initialisers.count = 0;
   for (const void*& object : t->signalled) object = nullptr;
   t->state.store(ThreadState::starting, std::memory_order_release);
   live.fetch_add(1, std::memory_order_relaxed);

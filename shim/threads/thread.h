@@ -44,6 +44,15 @@ struct HeldLocks {
   int overflow;
 };
 
+// Static initialisers that a thread is running, each inside the one before. One that finds no room
+// is only not known by name.
+inline constexpr int kMostInitialisers = 8;
+
+struct Initialisers {
+  const void* guard[kMostInitialisers];
+  int count;
+};
+
 // Condition variables and semaphores this thread signalled last: where a child waits on one of them
 // for ever, the thread that would have ended the wait is known by name.
 inline constexpr int kSignalledSlots = 4;
@@ -77,8 +86,8 @@ class RuntimePointer {
 inline constexpr std::uint32_t kParkedForExit = 1;  // nothing
 inline constexpr std::uint32_t kEndForJoin = 2;     // it has to end: somebody joins it
 
-// A thread that forks goes on in the child under another tid; locks that it holds carry the old one.
-// More than four generations, without a touch of the lock, is nobody's program.
+// A thread that forks goes on in the child under another tid; locks that it holds carry the old
+// one. More than four generations, without a touch of the lock, is nobody's program.
 inline constexpr int kFormerTids = 4;
 
 struct alignas(64) Thread {
@@ -106,6 +115,7 @@ struct alignas(64) Thread {
   KernelActivity activity;  // asked for before the fork where there is no wait record
   WatchState watch;
   HeldLocks held;
+  Initialisers initialisers;
   const void* signalled[kSignalledSlots];
   std::uint32_t signalled_next;
   std::atomic<std::uint32_t> exit_park;  // 0, or one of the two above
@@ -147,8 +157,8 @@ inline bool is_live(const Thread& t) {
          t.generation.load(std::memory_order_relaxed) == generation.load(std::memory_order_relaxed);
 }
 
-// The live thread that had this tid in an ancestor of this process and has another one now, or null.
-// Null if a live thread has it now.
+// The live thread that had this tid in an ancestor of this process and has another one now, or
+// null. Null if a live thread has it now.
 Thread* survivor_with(int former_tid);
 
 // Takes the calling (main) thread into the books. Called once, from the constructor.

@@ -4,6 +4,7 @@
 
 #include "shim/base/settings.h"
 #include "shim/base/syscall.h"
+#include "shim/locks/initialisers.h"
 #include "shim/locks/layout.h"
 #include "shim/locks/orphan.h"
 #include "shim/python/bridge.h"
@@ -75,21 +76,6 @@ bool object_is_private(const Wait& wait) {
   }
 }
 
-const Thread* lost_thread_with_handle(pthread_t handle) {
-  const Thread* found = nullptr;
-  bool alive = false;
-  threads::for_each([&](Thread& t) {
-    if (t.state.load() == ThreadState::free || !pthread_equal(t.handle, handle)) return true;
-    if (threads::is_live(t)) {
-      alive = true;
-    } else {
-      found = &t;
-    }
-    return !alive;
-  });
-  return alive ? nullptr : found;
-}
-
 const char* name_of(const Thread& t) { return t.name[0] != '\0' ? t.name : "unnamed"; }
 
 void blame(Judgement& out, const Thread& lost, const char* cause) {
@@ -118,14 +104,13 @@ bool judge_orphan(const Wait& wait, Judgement& out) {
   return true;
 }
 
-bool judge_join(const Wait& wait, Judgement& out) {
-  const Thread* lost = lost_thread_with_handle(reinterpret_cast<pthread_t>(wait.object));
+bool judge_initialiser(const Wait& wait, Judgement& out) {
+  const Thread* lost = initialisers::left_by(wait.object);
   if (lost == nullptr) return false;
-  blame(out, *lost, "join-of-lost-thread");
-  out.add("join-of-lost-thread")
-      .format(
-          "the thread to be joined, \"{}\" (tid {}), ran only in the parent and cannot end here",
-          name_of(*lost), lost->tid.load());
+  blame(out, *lost, "half-run-initialiser");
+  out.add("half-run-initialiser")
+      .format("\"{}\" (tid {}) was running the static initialiser and did not survive the fork",
+              name_of(*lost), lost->tid.load());
   return true;
 }
 
@@ -191,8 +176,8 @@ void judge(Thread& t, Nanoseconds waited, Judgement& out) {
     case WaitCall::rwlock_wrlock:
       if (judge_orphan(wait, out)) return;
       break;
-    case WaitCall::join:
-      if (judge_join(wait, out)) return;
+    case WaitCall::initialiser:
+      if (judge_initialiser(wait, out)) return;
       break;
     case WaitCall::sem_wait:  // CPython's locks
       if (python::explain_wait(out)) return;

@@ -1,11 +1,11 @@
 // The proof of a lockup: whether a wait can still end.
 //
 // Promises: a verdict with its evidence, or none. Certain, after the grace: (a) the lock is held by
-// a lost thread; (b) the object is private, a lost thread owned it, was parked on it, would have
-// been joined, or was the one that signalled it, and no live thread could end the wait. Likely,
-// past the threshold: nothing live could end it, and this process has handed work to a lost runtime
-// since the fork. Otherwise silence: a child that waits in Event.wait for SIGTERM is healthy. Does
-// not: act, allocate or write.
+// a lost thread, or it was running the static initialiser; (b) the object is private, a lost thread
+// owned it, was parked on it, or was the one that signalled it, and no live thread could end the
+// wait. Likely, past the threshold: nothing live could end it, and this process has handed work to
+// a lost runtime since the fork. Otherwise silence: a child that waits in Event.wait for SIGTERM is
+// healthy. Does not: act, allocate or write.
 #pragma once
 
 #include "shim/base/text.h"

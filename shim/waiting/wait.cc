@@ -15,14 +15,19 @@ const char* call_name(WaitCall call) {
                                     "epoll_wait",
                                     "poll",
                                     "select",
-                                    "sleep"};
+                                    "sleep",
+                                    "__cxa_guard_acquire"};
   return kNames[static_cast<int>(call)];
 }
 
 const char* object_kind(WaitCall call) {
-  constexpr const char* kKinds[] = {"none",        "mutex",       "rwlock",  "rwlock", "condition",
-                                    "semaphore",   "thread",      "barrier", "futex",  "epoll",
-                                    "descriptors", "descriptors", "clock"};
+  constexpr const char* kKinds[] = {"none",        "mutex",
+                                    "rwlock",      "rwlock",
+                                    "condition",   "semaphore",
+                                    "thread",      "barrier",
+                                    "futex",       "epoll",
+                                    "descriptors", "descriptors",
+                                    "clock",       "static initialiser"};
   return kKinds[static_cast<int>(call)];
 }
 

@@ -28,6 +28,7 @@ enum class WaitCall : std::uint8_t {
   poll,
   select,
   sleep,
+  initialiser,
 };
 
 // Names of the calls and of the objects they wait on, as the report prints them.

@@ -195,7 +195,8 @@ int clock_join(pthread_t thread, void** result, clockid_t clock, const timespec*
                const void* caller) {
   int error = 0;
   if (threads::settle_lost(thread, result, error)) return error;
-  return plain(WaitCall::join, reinterpret_cast<const void*>(thread), from_timespec(deadline), caller,
+  return plain(WaitCall::join, reinterpret_cast<const void*>(thread), from_timespec(deadline),
+               caller,
                [&] { return real().pthread_clockjoin_np(thread, result, clock, deadline); });
 }
 

@@ -62,10 +62,13 @@ for rwlock in RWLOCKS:
 def opened(t, kind):
     t.hangs_without("orphan_lock", kind, step="locks")
     t.run("orphan_lock", kind, FORKMEND_ORPHANS="reset")
+    t.same("locks that were opened", len(t.claim_all("lock-opened")), 1)
 
 
 for mutex in MUTEXES:
     test("orphan/reset/" + mutex, mutex, beside="reset")(opened)
+for rwlock in RWLOCKS:
+    test("orphan/reset/" + rwlock, rwlock, beside="reset")(opened)
 
 
 @test("on-lockup/abort", beside="reset")
@@ -100,26 +103,6 @@ def grace(t):
     event = t.lockup(program, "locks", "certain", 1.3)
     waited = event["mono_ns"] - program.steps()["locks"][0]
     t.check(waited >= 300e6, "reported after %d ms, before the grace of 300 ms" % (waited // 10**6))
-
-
-def joined(t, mode):
-    arguments = ["lost_join", mode] if mode else ["lost_join"]
-    t.hangs_without(*arguments, step="joins")
-    program = t.start(*arguments)
-    event = t.lockup(program, "joins", "certain", CERTAIN_S)
-    t.same("the cause", event["cause"], "join-of-lost-thread")
-    waits_as(t, event, "pthread_join", "thread")
-    lost_named(t, event, "worker", "sleep")
-
-
-test("lost-join", "", beside="lost")(joined)
-test("lost-join/c11", "c11", beside="lost")(joined)
-
-
-@test("lost-join/timed", beside="lost")
-def lost_join_timed(t):
-    t.run("lost_join", "timed", shim=False)
-    t.run("lost_join", "timed")
 
 
 def unsignalled(t, mode):

@@ -39,7 +39,9 @@ int take(const char* kind) {
   if (is(kind, "c11")) return mtx_lock(&c11_mutex) == thrd_success ? 0 : 2;
   if (is(kind, "rwlock-write")) return pthread_rwlock_wrlock(&rwlock) == 0 ? 0 : 3;
   if (is(kind, "rwlock-read")) return pthread_rwlock_rdlock(&rwlock) == 0 ? 0 : 4;
-  return pthread_mutex_lock(&mutex) == 0 ? 0 : 5;
+  int error = pthread_mutex_lock(&mutex);
+  if (error == EOWNERDEAD && is(kind, "robust")) error = pthread_mutex_consistent(&mutex);
+  return error == 0 ? 0 : 5;
 }
 
 void give_back(const char* kind) {

@@ -808,7 +808,7 @@ constexpr Case kCases[] = {
     {"pthread_join-own-stack", "running", "-", "always", join_case},
     {"pthread_kill", "running", "-", "always", handle_case},
     {"pthread_kill-0", "running", "-", "always", handle_case},
-    {"pthread_sigqueue", "running", "-", "always", handle_case},
+    {"pthread_sigqueue", "running", "-", "never", handle_case},
     {"pthread_cancel", "running", "-", "always", handle_case},
     {"pthread_detach", "running", "-", "always", handle_case},
     {"tgkill", "running", "-", "never", handle_case},
