@@ -21,6 +21,7 @@ struct Collected {
   const Thread* owner;
   int tid;
   HeldKind kind;
+  bool inside;  // it may have been half way through what the lock guards
 };
 
 Collected collected[kMostCollected];
@@ -28,10 +29,10 @@ FORKMEND_SAME_PAGE int collected_count;
 // The first so many of `collected` were opened on entry to this process.
 FORKMEND_SAME_PAGE int opened;
 
-void add(const void* lock, const Thread& owner, HeldKind kind) {
+void add(const void* lock, const Thread& owner, HeldKind kind, bool inside) {
   if (collected_count < kMostCollected)
     collected[collected_count++] = {const_cast<void*>(lock), &owner,
-                                    owner.tid.load(std::memory_order_relaxed), kind};
+                                    owner.tid.load(std::memory_order_relaxed), kind, inside};
 }
 
 // Each opens a lock if it is still held as was noted. Its thread may have missed the safepoint,
@@ -134,10 +135,10 @@ void collect() {
   Thread* self = threads::self();
   threads::for_each([&](Thread& t) {
     if (!t.registered || &t == self || !threads::is_live(t)) return true;
-    for (int i = 0; i < t.held.count; i++) add(t.held.lock[i], t, t.held.kind[i]);
+    for (int i = 0; i < t.held.count; i++) add(t.held.lock[i], t, t.held.kind[i], true);
     // A thread that was just handed a mutex and stands at the gate owns it without a list entry.
     if (t.wait.call.load() != WaitCall::none && t.wait.mutex != nullptr)
-      add(t.wait.mutex, t, HeldKind::mutex);
+      add(t.wait.mutex, t, HeldKind::mutex, false);
     return true;
   });
 }
@@ -145,12 +146,15 @@ void collect() {
 void after_fork_child(const ChildEntry&) {
   if (opened != 0) opened = 0;
   if (collected_count == 0) return;
+  bool worth_a_word = false;
   for (int i = 0; i < collected_count; i++) {
     const Collected c = collected[i];
-    if (open(c)) collected[opened++] = c;
+    if (!open(c)) continue;
+    collected[opened++] = c;
+    worth_a_word = worth_a_word || c.inside;
   }
   collected_count = 0;
-  if (opened > 0) unreported.store(true, std::memory_order_relaxed);
+  if (worth_a_word) unreported.store(true, std::memory_order_relaxed);
 }
 
 int opened_at_fork() { return opened; }
@@ -162,8 +166,10 @@ const char* kind_name(HeldKind kind) {
 
 void report_opened_at_fork() {
   if (!unreported.exchange(false)) return;
-  for (int i = 0; i < opened; i++)
-    report_opened(collected[i].lock, kind_name(collected[i].kind), *collected[i].owner, "fork");
+  for (int i = 0; i < opened; i++) {
+    const Collected& c = collected[i];
+    if (c.inside) report_opened(c.lock, kind_name(c.kind), *c.owner, "fork");
+  }
 }
 
 }  // namespace forkmend::locks

@@ -153,6 +153,8 @@ def summary(event: dict) -> str:
     if event["event"] == "lockup":
         return "lockup %s (%s) in %s: %s" % (
             event["verdict"], event["cause"], event["wait"]["call"], event["evidence"][0]["text"])
+    if event["event"] == "lock-opened":
+        return "lock-opened: %r at %s, held by %r" % (event["object"], event["when"], event["owner"]["name"])
     return "%s %s" % (event["event"], {name: event[name] for name in events.KINDS[event["event"]]})
 
 
