@@ -68,7 +68,7 @@ def tried(t, name, state, setting, harm):
         settings["FORKMEND_DRAIN_MS"] = 30  # its thread sleeps with the lock: it never parks
     seen = outcome(t, name, state, shim=True, **settings)
     with _writing:
-        _rows.append({"primitive": name, "state": state, "libc": LIBC, "setting": setting, "without": without,
+        _rows.append({"primitive": name, "state": state, "libc": LIBC, "setting": "default" if setting == "-" else setting, "without": without,
                       "with": seen})
         if "FORKMEND_TABLE" in os.environ:
             with open(os.environ["FORKMEND_TABLE"], "w") as table:
