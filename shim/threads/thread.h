@@ -120,10 +120,10 @@ struct alignas(64) Thread {
   std::uint32_t signalled_next;
   std::atomic<std::uint32_t> exit_park;  // 0, or one of the two above
   std::uintptr_t parked_from;            // its stack pointer there
-  std::atomic<int> apart;      // see threads/apart.h
-  std::atomic<bool> detaches;  // itself, once it runs
-  std::atomic<bool> settled;   // a lost thread that was joined or detached
-  std::atomic<bool> kept;      // a lost thread whose handle an ended thread keeps taken
+  std::atomic<int> apart;                // see threads/apart.h
+  std::atomic<bool> detaches;            // itself, once it runs
+  std::atomic<bool> settled;             // a lost thread that was joined or detached
+  std::atomic<bool> kept;                // a lost thread whose handle an ended thread keeps taken
   Thread* next_free;
 };
 

@@ -86,7 +86,8 @@ int rwlock_take(pthread_rwlock_t* l, WaitCall call, HeldKind kind, const void* c
   if (result == EBUSY || result == EAGAIN) {
     const Blocking blocking(*t, call, l, caller);
     gate::Park park(*t, caller);
-    result = layout::rwlock_shared(l) ? whole() : sliced<int>(*t, ETIMEDOUT, ETIMEDOUT, whole, slice);
+    result =
+        layout::rwlock_shared(l) ? whole() : sliced<int>(*t, ETIMEDOUT, ETIMEDOUT, whole, slice);
     if (result == 0) {
       park.leave_with([&] { real().pthread_rwlock_unlock(l); }, [&] { whole(); });
     } else {

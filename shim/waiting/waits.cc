@@ -119,9 +119,10 @@ long futex_wait(long word, long operation, long value, long timeout, long second
   gate::Park park(*t, caller);
   const bool watched = time == nullptr && (operation & FUTEX_PRIVATE_FLAG) != 0;
   const long result =
-      !watched ? whole() : sliced<long>(*t, -ETIMEDOUT, -EINTR, whole, [&](const timespec& deadline) {
-        return futex_slice(word, operation, value, deadline, mask);
-      });
+      !watched ? whole()
+               : sliced<long>(*t, -ETIMEDOUT, -EINTR, whole, [&](const timespec& deadline) {
+                   return futex_slice(word, operation, value, deadline, mask);
+                 });
   park.leave();
   return result;
 }
