@@ -30,7 +30,7 @@ VICTIM_FLAGS := -std=c++20 -O2 -g $(WARNINGS) -pthread -I. -Iinclude
 
 .PHONY: victims
 victims: $(VICTIMS:%=$(T)/%) $(VICTIM_LIBRARIES:%=$(T)/lib%.so) $(T)/fork_in_constructor \
-         $(T)/loaded_after $(T)/exit_spdlog $(T)/sanitized-asan $(T)/sanitized-tsan $(T)/setuid header-programs
+         $(T)/loaded_after $(if $(WITHOUT_SPDLOG),,$(T)/exit_spdlog) $(T)/sanitized-asan $(T)/sanitized-tsan $(T)/setuid header-programs
 
 $(T)/%: tests/programs/%.cc
 	@mkdir -p $(@D)
