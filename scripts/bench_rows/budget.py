@@ -46,6 +46,12 @@ class OverBare:
 
 
 @dataclass(frozen=True)
+class OverBareNs(OverBare):
+    def number(self, value: float) -> str:
+        return f"{value:+.2f} ns"
+
+
+@dataclass(frozen=True)
 class OverForwarding:
     limit: float
     needs = ("bare", "forwarding", "forkmend")

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from .budget import Budget, OverBare, OverForwarding, TimesBare
+from .budget import Budget, OverBare, OverBareNs, OverForwarding, TimesBare
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ def known_rows(rows: Path) -> dict[str, Row]:
     listed = [
         Row("lock-one-thread", "lock + unlock, one thread", budget=TimesBare(1.3)),
         Row("lock-two-threads", "lock + unlock, a second thread alive"),
+        Row("lock-registered", "lock + unlock, a registered thread", budget=OverBareNs(3)),
         Row("cond-ping-pong", "cond ping-pong, one CPU"),
         Row("semaphore-ping-pong", "semaphore ping-pong, one CPU"),
         Row("create-join", "create + join"),
@@ -42,6 +43,8 @@ def known_rows(rows: Path) -> dict[str, Row]:
         Row("fork-100-threads", "fork call, 100 threads"),
         Row("fork-1000-threads", "fork call, 1,000 threads"),
         Row("fork-10000-mutexes", "fork total, 10,000 mutexes, 10 held"),
+        Row("fork-registered-1000", "fork total, 10 registered threads, 1,000 mutexes"),
+        Row("fork-registered-10000", "the same, 10,000 mutexes"),
         Row("fork-256-mib", "fork call, 256 MiB"),
         Row("exec-true", "exec of true", ("spawn", 25, (true,))),
         Row("exit-100-threads", "exit, 100 threads", ("exit", 9, (str(rows), "exiting", "100"))),

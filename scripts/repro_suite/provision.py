@@ -23,6 +23,8 @@ from repro_suite.cases import all_cases
 from repro_suite.interpreters import Interpreter, find_interpreters
 from repro_suite.packages import INSTALLED_STAMP, MISSING_STAMP, Site, site_for
 
+# A machine that only has Python (a root of make test-glibc) is made ready for what is installed from wheels alone.
+FOR_PYTHON = {"python": "run"}
 NO_SUCH_WHEEL = "No matching distribution found"
 # pip says NO_SUCH_WHEEL as well when it reached no index at all; then it has retried before.
 INDEX_UNREACHABLE = "Retrying ("
@@ -59,7 +61,7 @@ def _pending_sites(target: str) -> dict[Site, Interpreter]:
     sites = {
         site_for(packages, interpreter): interpreter
         for case in all_cases()
-        if target in case.made_ready_for
+        if FOR_PYTHON.get(target, target) in case.made_ready_for
         for packages in case.package_sets
         for interpreter in interpreters
         if case.supports(interpreter)

@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
@@ -98,6 +99,9 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(daemon, int, (int, int), nullptr)                                                              \
   X(forkpty, pid_t, (int*, char*, const termios*, const winsize*), nullptr)                        \
   X(quick_exit, void, (int), nullptr)                                                              \
+  X(flockfile, void, (FILE*), nullptr)                                                             \
+  X(ftrylockfile, int, (FILE*), nullptr)                                                           \
+  X(funlockfile, void, (FILE*), nullptr)                                                           \
   X(dl_iterate_phdr, int, (int (*)(dl_phdr_info*, size_t, void*), void*), nullptr)
 // clang-format on
 

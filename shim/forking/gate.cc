@@ -6,9 +6,11 @@
 #include "shim/reporting/modules.h"
 
 namespace forkmend::gate {
+
+FORKMEND_SAME_PAGE std::atomic<std::uint32_t> closed{0};
+
 namespace {
 
-FORKMEND_SAME_PAGE std::atomic<std::uint32_t> closed{0};  // forks under way
 FORKMEND_SAME_PAGE std::atomic<Nanoseconds> until{0};
 
 }  // namespace
@@ -50,7 +52,7 @@ void wait_parked(Thread& t) {
   t.gated.store(false);
 }
 
-void pass(Thread& t, const void* caller) {
+void stop(Thread& t, const void* caller) {
   if (is_open() || t.state.load(std::memory_order_relaxed) != ThreadState::running) return;
   if (!may_stop(t, caller)) return;
   do {

@@ -21,8 +21,14 @@ bool is_open();
 // Whether this thread may be stopped in a call made by `caller`: it holds no lock that we know of.
 bool may_stop(Thread& t, const void* caller);
 
+// Forks under way. Read by every lock of a registered thread.
+extern FORKMEND_HIDDEN std::atomic<std::uint32_t> closed;
+
 // Stops the calling thread while the gate is closed. Returns with state running.
-void pass(Thread& t, const void* caller);
+void stop(Thread& t, const void* caller);
+FORKMEND_INLINE void pass(Thread& t, const void* caller) {
+  if (FORKMEND_UNLIKELY(closed.load() != 0)) stop(t, caller);
+}
 
 // Waits, parked, until the gate is open. The state is `leaving` on return.
 void wait_parked(Thread& t);

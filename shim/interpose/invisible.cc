@@ -5,6 +5,7 @@
 // dlopen and dlclose are not here: libc finds the caller's search path from the return address, and
 // an interposer that comes back from the call would stand in its place.
 #include <link.h>
+#include <stdio.h>
 
 #include "shim/interpose/interpose.h"
 #include "shim/reporting/modules.h"
@@ -14,14 +15,19 @@ using namespace forkmend;
 
 namespace {
 
+void enter(Thread* t) {
+  if (t != nullptr) t->invisible.fetch_add(1, std::memory_order_relaxed);
+}
+// Not below zero: the thread may have had no record when it went in.
+void leave(Thread* t) {
+  if (t != nullptr && t->invisible.load(std::memory_order_relaxed) > 0)
+    t->invisible.fetch_sub(1, std::memory_order_relaxed);
+}
+
 class Invisible {
  public:
-  Invisible() : thread_(threads::self()) {
-    if (thread_ != nullptr) thread_->invisible.fetch_add(1, std::memory_order_relaxed);
-  }
-  ~Invisible() {
-    if (thread_ != nullptr) thread_->invisible.fetch_sub(1, std::memory_order_relaxed);
-  }
+  Invisible() : thread_(threads::self()) { enter(thread_); }
+  ~Invisible() { leave(thread_); }
   Invisible(const Invisible&) = delete;
   Invisible& operator=(const Invisible&) = delete;
 
@@ -43,4 +49,22 @@ FORKMEND_EXPORT int pthread_once(pthread_once_t* once, void (*routine)()) {
   if (quiet()) return real_functions.pthread_once(once, routine);
   const Invisible invisible;
   return real().pthread_once(once, routine);
+}
+
+// What stdio locks from inside (printf) is given back before it returns; these are held between
+// calls. In the child libc itself opens all streams.
+FORKMEND_EXPORT void flockfile(FILE* stream) {
+  enter(threads::self());
+  real().flockfile(stream);
+}
+
+FORKMEND_EXPORT int ftrylockfile(FILE* stream) {
+  const int result = real().ftrylockfile(stream);
+  if (result == 0) enter(threads::self());
+  return result;
+}
+
+FORKMEND_EXPORT void funlockfile(FILE* stream) {
+  real().funlockfile(stream);
+  leave(threads::self());
 }

@@ -87,18 +87,7 @@ bool open(const Collected& c) {
 
 }  // namespace
 
-void push(Thread& t, const void* lock, HeldKind kind) {
-  HeldLocks& held = t.held;
-  if (held.count < kHeldSlots) {
-    held.lock[held.count] = lock;
-    held.kind[held.count] = kind;
-    held.count++;
-  } else {
-    held.overflow++;
-  }
-}
-
-void pop(Thread& t, const void* lock) {
+void pop_from_within(Thread& t, const void* lock) {
   HeldLocks& held = t.held;
   for (int i = held.count - 1; i >= 0; i--) {
     if (held.lock[i] != lock) continue;

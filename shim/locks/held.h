@@ -13,8 +13,28 @@
 
 namespace forkmend::locks {
 
-void push(Thread& t, const void* lock, HeldKind kind);
-void pop(Thread& t, const void* lock);
+FORKMEND_INLINE void push(Thread& t, const void* lock, HeldKind kind) {
+  HeldLocks& held = t.held;
+  if (FORKMEND_UNLIKELY(held.count >= kHeldSlots)) {
+    held.overflow++;
+    return;
+  }
+  held.lock[held.count] = lock;
+  held.kind[held.count] = kind;
+  held.count++;
+}
+
+// Not the one that was taken last, or not in the list.
+void pop_from_within(Thread& t, const void* lock);
+FORKMEND_INLINE void pop(Thread& t, const void* lock) {
+  HeldLocks& held = t.held;
+  const int last = held.count - 1;
+  if (FORKMEND_LIKELY(last >= 0 && held.lock[last] == lock)) {
+    held.count = last;
+  } else {
+    pop_from_within(t, lock);
+  }
+}
 
 // Drops entries that another thread unlocked, or whose memory was freed. Only while the gate is
 // closed: it asks the kernel for a safe read.

@@ -77,6 +77,16 @@ inline unsigned rwlock_readers(const pthread_rwlock_t* l) {
 inline bool rwlock_in_write_phase(const pthread_rwlock_t* l) {
   return (__atomic_load_n(&l->__data.__readers, __ATOMIC_RELAXED) & 1) != 0;
 }
+// Someone waits for it, or it is on its way to someone: it is neither free, nor just held by its
+// readers or by its writer.
+inline bool rwlock_has_waiters(const pthread_rwlock_t* l) {
+  constexpr unsigned kWritePhase = 1, kWriteLocked = 2, kReadersWait = 4;
+  const unsigned word = __atomic_load_n(&l->__data.__readers, __ATOMIC_RELAXED);
+  if (l->__data.__writers != 0 || (word & kReadersWait) != 0) return true;
+  const bool written = (word & kWriteLocked) != 0;
+  if (rwlock_writer(l) != 0) return (word >> kReaderShift) != 0;  // they wait for the writer
+  return written || ((word & kWritePhase) != 0 && (word >> kReaderShift) != 0);
+}
 inline void rwlock_inherit(pthread_rwlock_t* l, int tid) {
   __atomic_store_n(&l->__data.__cur_writer, tid, __ATOMIC_RELAXED);
 }

@@ -6,7 +6,8 @@
 // Promises: put right at the first use in the child, before a thread of the child can wait there;
 // always, once for each object and process. Private objects only, by attribute and by mapping. A
 // condition variable is as new; of a barrier, threads that had come count as having come, and as
-// gone from it. One look into a table where nothing is to be done.
+// gone from it; a read-write lock keeps its holder. One look into a table where nothing is to be
+// done; of read-write locks a child may use 4,096.
 // Does not: touch what the forking thread itself waits on (a fork in a signal handler).
 #pragma once
 

@@ -14,7 +14,7 @@ namespace {
 
 bool taken(int result) { return result == 0 || result == EOWNERDEAD; }
 
-void note_taken(Thread& t, const void* lock, HeldKind kind) {
+FORKMEND_INLINE void note_taken(Thread& t, const void* lock, HeldKind kind) {
   locks::report_pending();
   if (t.registered) locks::push(t, lock, kind);
 }
@@ -64,6 +64,17 @@ int lock_blocking(Thread& t, pthread_mutex_t* m, Nanoseconds timeout, const void
   } else {
     park.leave();
   }
+  return result;
+}
+
+// Apart, so that a lock that is free pays for no frame of it.
+FORKMEND_NOINLINE int lock_contended(Thread& t, pthread_mutex_t* m, locks::Contended contended,
+                                     const void* caller) {
+  const int result = lock_blocking(t, m, kNoTimeout, caller, [&] {
+    if (FORKMEND_UNLIKELY(contended == locks::Contended::hopeless)) wait_for_ever(t);
+    return lock_watched(t, m);
+  });
+  if (taken(result)) note_taken(t, m, HeldKind::mutex);
   return result;
 }
 
@@ -129,15 +140,10 @@ int mutex_lock(pthread_mutex_t* m, const void* caller) {
   locks::Contended contended = locks::Contended::wait;
   if (t->registered || watch::needed()) {
     const int result = try_lock(m, contended);
-    if (taken(result)) note_taken(*t, m, HeldKind::mutex);
-    if (result != EBUSY) return result;
+    if (FORKMEND_LIKELY(taken(result))) note_taken(*t, m, HeldKind::mutex);
+    if (FORKMEND_LIKELY(result != EBUSY)) return result;
   }
-  const int result = lock_blocking(*t, m, kNoTimeout, caller, [&] {
-    if (FORKMEND_UNLIKELY(contended == locks::Contended::hopeless)) wait_for_ever(*t);
-    return lock_watched(*t, m);
-  });
-  if (taken(result)) note_taken(*t, m, HeldKind::mutex);
-  return result;
+  return lock_contended(*t, m, contended, caller);
 }
 
 int mutex_trylock(pthread_mutex_t* m) {

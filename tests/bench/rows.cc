@@ -10,6 +10,7 @@
 // that short keep the arms of a comparison close together in time, which is what makes a few
 // percent visible on a shared machine.
 #include "idle_threads.h"
+#include "include/forkmend/forkmend.h"
 #include "measure.h"
 #include "spawning.h"
 
@@ -19,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -47,6 +49,18 @@ double lock_one_thread() { return lock_and_unlock(20'000); }
 double lock_two_threads() {
   IdleThreads second(1);
   return lock_and_unlock(5'000);
+}
+
+// In a thread of a registered runtime: with the shim there is a gate to pass, and a list of what is
+// held.
+double lock_registered() {
+  forkmend_runtime* runtime = forkmend_register("bench", nullptr, nullptr);
+  double median = 0;
+  std::thread([&median, runtime] {
+    forkmend_adopt_thread(runtime);
+    median = lock_and_unlock(5'000);
+  }).join();
+  return median;
 }
 
 // Ping-pong: two threads take turns; the figure is one round trip.
@@ -166,6 +180,38 @@ double fork_10000_mutexes() {
   return median_of(101, [] { return fork_once().total; });
 }
 
+// Ten threads of a registered runtime have used so many mutexes, and hold none, or one each. With
+// held ones the shim needs FORKMEND_DRAIN_MS=0, or each fork waits for them in vain.
+double fork_registered(std::size_t count, bool held) {
+  constexpr std::size_t threads = 10;
+  static std::vector<pthread_mutex_t> mutexes(count);
+  static forkmend_runtime* const runtime = forkmend_register("bench", nullptr, nullptr);
+  static std::atomic<std::size_t> arrived;
+  static const bool keeps = held;
+  for (pthread_mutex_t& mutex : mutexes) pthread_mutex_init(&mutex, nullptr);
+  for (std::size_t i = 0; i < threads; i++) {
+    std::thread([i] {
+      forkmend_adopt_thread(runtime);
+      for (std::size_t at = i; at < mutexes.size(); at += threads) {
+        pthread_mutex_lock(&mutexes[at]);
+        if (!keeps || at != i) pthread_mutex_unlock(&mutexes[at]);
+      }
+      arrived++;
+      sem_t never;
+      sem_init(&never, 0, 0);
+      while (sem_wait(&never) != 0) {
+      }
+    }).detach();
+  }
+  while (arrived < threads) usleep(100);
+  usleep(2000);
+  return median_of(101, [] { return fork_once().total; });
+}
+
+double fork_registered_1000() { return fork_registered(1000, false); }
+double fork_registered_10000() { return fork_registered(10'000, false); }
+double fork_registered_held() { return fork_registered(10'000, true); }
+
 double fork_256_mib() {
   constexpr std::size_t size = std::size_t{256} << 20;
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -199,6 +245,7 @@ struct Row {
 constexpr Row rows[] = {
     {"lock-one-thread", lock_one_thread},
     {"lock-two-threads", lock_two_threads},
+    {"lock-registered", lock_registered},
     {"cond-ping-pong", cond_ping_pong},
     {"semaphore-ping-pong", semaphore_ping_pong},
     {"create-join", create_join},
@@ -206,6 +253,9 @@ constexpr Row rows[] = {
     {"fork-100-threads", fork_100_threads},
     {"fork-1000-threads", fork_1000_threads},
     {"fork-10000-mutexes", fork_10000_mutexes},
+    {"fork-registered-1000", fork_registered_1000},
+    {"fork-registered-10000", fork_registered_10000},
+    {"fork-registered-held", fork_registered_held},
     {"fork-256-mib", fork_256_mib},
 };
 

@@ -73,6 +73,14 @@ for mode in ("prepare-lock", "prepare-worker"):
         t.note("forks took " + " ".join("%.0f" % ms for ms in took) + " ms")
 
 
+@test("deadline/prepare-stream")
+def prepare_prints(t):
+    """A thread that holds a stream (flockfile) is not stopped: the handler that prints waits for nobody."""
+    took = durations(t.run("deadline", "prepare-stream", "30", FORKMEND_DRAIN_MS=1000))
+    t.check(max(took) < 500, "a fork took %.0f ms: its prepare handler waited for a thread at the gate" % max(took))
+    t.note("at most %.0f ms" % max(took))
+
+
 for order in ("jemalloc first", "forkmend first"):
     @test("deadline/%s, malloc-heavy, 200 forks" % order, order, deadline=120)
     def with_jemalloc(t, order):

@@ -4,12 +4,13 @@
 //   deadline spin N            it runs and makes no call; N forks, one after the other
 //   deadline holds             it sleeps, and holds a lock meanwhile: such a thread is not stopped
 //   deadline prepare-lock      somebody else's prepare handler wants a lock that a registered
-//   thread
-//                              gives back only after a call in which it is stopped
+//                              thread gives back only after a call in which it is stopped
+//   deadline prepare-stream N  somebody else's prepare handler prints to a stream that registered
+//                              threads hold between calls (flockfile)
 //   deadline prepare-worker    somebody else's prepare handler waits for an answer of a registered
-//   thread deadline busy N            N forks while the workers do nothing but malloc and free
-//   (with jemalloc
-//                              preloaded they hold locks that its prepare handler wants)
+//                              thread
+//   deadline busy N            N forks while the workers do nothing but malloc and free (with
+//                              jemalloc preloaded they hold locks that its prepare handler wants)
 //   deadline parked N          all are parked: what a fork costs then
 //
 // Says for each fork how long the call took, in nanoseconds: "step fork-I TIME DURATION".
@@ -66,6 +67,20 @@ void gives_back_late() {
   }
 }
 
+FILE* stream;
+
+void prints() {
+  for (;;) {
+    flockfile(stream);
+    for (int i = 0; i < 20; i++) {
+      const std::lock_guard lock(mutex);
+      putc_unlocked('.', stream);
+    }
+    funlockfile(stream);
+    const std::lock_guard lock(mutex);
+  }
+}
+
 void answers() {
   for (;;) {
     std::unique_lock lock(mutex);
@@ -109,6 +124,10 @@ int main(int, char** arguments) {
   } else if (victim::is(mode, "prepare-lock")) {
     pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { mutex.unlock(); });
     for (int i = 0; i < 4; i++) start("gives-back", gives_back_late);
+  } else if (victim::is(mode, "prepare-stream")) {
+    stream = fopen("/dev/null", "w");
+    pthread_atfork([] { fputs("fork", stream); }, nullptr, nullptr);
+    for (int i = 0; i < 2; i++) start("prints", prints);
   } else if (victim::is(mode, "prepare-worker")) {
     pthread_atfork(wait_for_an_answer, nullptr, nullptr);
     start("answers", answers);

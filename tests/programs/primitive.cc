@@ -4,8 +4,9 @@
 //   primitive NAME STATE    exits with the child's code: 0, the step that failed, or 99 for a hang
 //   primitive list          one line each: NAME STATE SETTING HARM
 //
-// States: held (a lost thread holds it), own (the forking thread does), registered (a thread of a
-// registered runtime does), waiting (a lost thread waits on it), inside (a lost thread is inside),
+// States: held (a lost thread holds it), own (the forking thread does; own-wanted: a thread of the
+// child waits for it; …-wanted-by-…: lost threads do), registered (a thread of a registered runtime
+// does), waiting (a lost thread waits on it), inside (a lost thread is inside),
 // running (the thread meant is lost).
 // SETTING is what the cure needs: - or reset (FORKMEND_ORPHANS=reset). HARM is on which libc the
 // child hangs or fails without the shim: always, never (it must stay well), >=2.43 or <2.35.
@@ -37,6 +38,10 @@ const char* state;  // at the fork
 bool named(std::string_view text) { return name == text; }
 bool starts(std::string_view text) { return std::string_view(name).substr(0, text.size()) == text; }
 bool in(std::string_view text) { return state == text; }
+bool ends_in_state(std::string_view ending) {
+  const std::string_view text(state);
+  return text.size() >= ending.size() && text.substr(text.size() - ending.size()) == ending;
+}
 
 // The first condition that does not hold ends the child with its number.
 #define STEP(number, condition)      \
@@ -256,16 +261,34 @@ void holds() {
   victim::sleep_for_ever();
 }
 
+// Two that want it as well, and are lost while they wait.
+void waits_to_read() {
+  announce();
+  pthread_rwlock_rdlock(&rwlock);
+}
+
+void waits_to_write() {
+  announce();
+  pthread_rwlock_wrlock(&rwlock);
+}
+
+void start_waiters() {
+  if (ends_in_state("by-reader") || ends_in_state("by-both")) start(waits_to_read);
+  if (ends_in_state("by-writer") || ends_in_state("by-both")) start(waits_to_write);
+}
+
 int lock_case() {
   if (in("registered")) runtime = forkmend_register("victim", nullptr, nullptr);
   make_lock();
-  if (in("held") || in("registered")) {
+  if (in("registered") || std::string_view(state).substr(0, 4) == "held") {
     start(holds);
+    start_waiters();
     return in_child(lock_of_lost);
   }
   if (take_first() != 0) victim::set_up_failed("lock");
   start(sleeps);
-  return in_child(in("own") ? lock_of_own : lock_of_own_wanted);
+  start_waiters();
+  return in_child(!in("own-wanted") ? lock_of_own : lock_of_own_wanted);
 }
 
 // A grandchild of the thread that holds it.
@@ -764,6 +787,9 @@ constexpr Case kCases[] = {
     {"rwlock-of-writer-write", "held", "reset", "always", lock_case},
     {"rwlock-of-writer-timed", "held", "reset", "always", lock_case},
     {"rwlock-of-writer-try", "held", "reset", "always", lock_case},
+    {"rwlock-of-writer-write", "held-wanted-by-reader", "reset", "always", lock_case},
+    {"rwlock-of-writer-write", "held-wanted-by-writer", "reset", "always", lock_case},
+    {"rwlock-of-writer-read", "held-wanted-by-both", "reset", "always", lock_case},
     {"mutex-normal", "registered", "-", "always", lock_case},
     {"mutex-recursive", "registered", "-", "always", lock_case},
     {"mutex-errorcheck", "registered", "-", "always", lock_case},
@@ -793,6 +819,10 @@ constexpr Case kCases[] = {
     {"mtx-recursive", "own", "-", "always", lock_case},
     {"rwlock-of-writer-write", "own", "-", "always", lock_case},
     {"rwlock-of-reader-write", "own", "-", "never", lock_case},
+    {"rwlock-of-writer-write", "own-wanted-by-reader", "-", "always", lock_case},
+    {"rwlock-of-writer-write", "own-wanted-by-writer", "-", "always", lock_case},
+    {"rwlock-of-writer-read", "own-wanted-by-both", "-", "always", lock_case},
+    {"rwlock-of-reader-write", "own-wanted-by-writer", "-", "always", lock_case},
     {"mutex-recursive", "own-wanted", "-", "always", lock_case},
     {"mutex-robust", "own-wanted", "-", "always", lock_case},
     {"mutex-pi", "own-wanted", "-", "always", lock_case},
