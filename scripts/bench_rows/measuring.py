@@ -27,7 +27,9 @@ def environment_for(arm: Arm) -> dict[str, str]:
     """Small and the same everywhere: its size is part of what exec costs."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     settings = {name: value for name, value in os.environ.items() if name.startswith("FORKMEND")}
-    return kept | {"LC_ALL": "C"} | settings | arm.environment
+    # The Python rows' consumers belong to a runtime; nothing else is of that name.
+    profiles = {"FORKMEND_PROFILES": "+python:bench_consumers"}
+    return kept | {"LC_ALL": "C"} | profiles | settings | arm.environment
 
 
 def measure(row: Row, arm: Arm, rows: Path) -> float:

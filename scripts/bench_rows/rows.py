@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .budget import Budget, OverBare, OverBareNs, OverForwarding, TimesBare
 
+PYTHON_ROWS = Path(__file__).resolve().parents[2] / "tests" / "bench" / "python_rows.py"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -15,9 +17,13 @@ class Row:
     title: str
     # For a row that times whole programs: how (spawn or exit), how often a round, and which.
     program: tuple[str, int, tuple[str, ...]] | None = None
+    # For a row of a script: the command, which prints nanoseconds itself.
+    script: tuple[str, ...] | None = None
     budget: Budget = OverForwarding(0.05)
 
     def command(self, rows: Path, preload: str) -> list[str]:
+        if self.script is not None:
+            return list(self.script)
         if self.program is None:
             return [str(rows), self.name]
         how, samples, program = self.program
@@ -52,6 +58,18 @@ def known_rows(rows: Path) -> dict[str, Row]:
             "python-pass",
             "python3 -c pass",
             ("spawn", 3, (python, "-c", "pass")),
+            budget=OverBare(2e6),
+        ),
+        Row(
+            "python-queue-put",
+            "Queue.put, child, consumer alive again",
+            script=(python, str(PYTHON_ROWS), "queue-put"),
+            budget=TimesBare(1.05),
+        ),
+        Row(
+            "python-child-step",
+            "os.fork to the child's first line, 50 lost threads",
+            script=(python, str(PYTHON_ROWS), "child-step"),
             budget=OverBare(2e6),
         ),
     ]

@@ -49,8 +49,8 @@ class Group:
         for lock in self.locks:
             opened += open_orphan(lock, self.kept)
         for queue in self.queues:
-            for part in ("not_empty", "not_full", "all_tasks_done"):
-                opened += open_orphan(getattr(queue, part), self.kept)
+            for condition in conditions_of(queue):
+                opened += open_orphan(condition, self.kept)
             empty(queue)
         for pool in self.pools:
             reset_pool(pool)

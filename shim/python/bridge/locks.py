@@ -14,12 +14,11 @@ def inner(lock):
     """The Lock or RLock under a Condition, Event or Semaphore, and the conditions on the way."""
     conditions = []
     for _ in range(3):
-        parts = getattr(lock, "__dict__", {})
-        if "_waiters" in parts and "_lock" in parts:
+        if own(lock, "_waiters") is not None and own(lock, "_lock") is not None:
             conditions.append(lock)
-            lock = parts["_lock"]
-        elif "_cond" in parts:
-            lock = parts["_cond"]
+            lock = lock._lock
+        elif own(lock, "_cond") is not None:
+            lock = lock._cond
         else:
             break
     return lock, conditions

@@ -8,6 +8,11 @@ RETRY_AFTER_S = 1.0  # between two attempts to start threads that could not be s
 MOST_KEPT = 10000  # items kept in an unbounded queue meanwhile
 
 
+def conditions_of(queue):
+    for condition in (queue.not_empty, queue.not_full, queue.all_tasks_done):
+        yield condition.condition if type(condition) is Trigger else condition
+
+
 def empty(queue):
     """In the child, before any thread. The mutex and the conditions were opened with the other locks."""
     queue.queue.clear()
@@ -24,7 +29,40 @@ def drain_simple(queue):
         pass
 
 
+class Trigger:
+    """Stands for the condition not_empty until the first put notifies it, with the queue's mutex held."""
+
+    __slots__ = ("queue", "group", "condition")
+
+    def __init__(self, queue, group):
+        self.queue, self.group, self.condition = queue, group, queue.not_empty
+
+    def notify(self, n=1):
+        disarm(self.queue)
+        self.group.first_enqueue()
+        self.condition.notify(n)
+
+    def __enter__(self):
+        return self.condition.__enter__()
+
+    def __exit__(self, *exception):
+        return self.condition.__exit__(*exception)
+
+    def __getattr__(self, name):
+        return getattr(self.condition, name)
+
+
 def arm(queue, group):
+    """An attribute that is there is exchanged and put back: an additional one would cost the queue its compact state."""
+    put_of_queues = getattr(sys.modules.get("queue"), "Queue", Trigger).__dict__.get("put")
+    if getattr(type(queue), "put", None) is put_of_queues and type(queue.not_empty) is sys.modules["threading"].Condition:
+        queue.not_empty = Trigger(queue, group)
+    else:
+        arm_put(queue, group)
+
+
+def arm_put(queue, group):
+    """A queue of another make."""
     put = queue._put
 
     def _put(item):  # under the queue's mutex; catches put, put_nowait, and a put that was bound before
@@ -38,18 +76,21 @@ def arm(queue, group):
 
 
 def armed(queue):
-    return hasattr(queue.__dict__.get("_put"), "forkmend_group")
+    return type(queue.not_empty) is Trigger or hasattr(queue._put, "forkmend_group")
 
 
 def disarm(queue):
-    trigger = queue.__dict__.get("_put")
+    if type(queue.not_empty) is Trigger:
+        queue.not_empty = queue.not_empty.condition
+        return
+    trigger = queue._put
     if not hasattr(trigger, "forkmend_group"):
         return
     if trigger.forkmend_original is None:
         del queue._put
     else:
         queue._put = trigger.forkmend_original  # somebody else's, from before
-    if hasattr(queue.__dict__.get("join"), "forkmend_group"):
+    if hasattr(queue.join, "forkmend_group"):
         del queue.join
 
 
