@@ -19,11 +19,13 @@ class Row:
     program: tuple[str, int, tuple[str, ...]] | None = None
     # For a row of a script: the command, which prints nanoseconds itself.
     script: tuple[str, ...] | None = None
+    # It is told what to preload into the program that it starts, and runs without.
+    script_starts_program: bool = False
     budget: Budget = OverForwarding(0.05)
 
     def command(self, rows: Path, preload: str) -> list[str]:
         if self.script is not None:
-            return list(self.script)
+            return [*self.script, *([preload] if self.script_starts_program else [])]
         if self.program is None:
             return [str(rows), self.name]
         how, samples, program = self.program
@@ -32,7 +34,7 @@ class Row:
     @property
     def preloads_itself(self) -> bool:
         """True if the preload goes into the process that is started, and not into its child."""
-        return self.program is None
+        return self.program is None and not self.script_starts_program
 
 
 def known_rows(rows: Path) -> dict[str, Row]:
@@ -65,6 +67,13 @@ def known_rows(rows: Path) -> dict[str, Row]:
             "Queue.put, child, consumer alive again",
             script=(python, str(PYTHON_ROWS), "queue-put"),
             budget=TimesBare(1.05),
+        ),
+        Row(
+            "gunicorn-request",
+            "a request to gunicorn --preload",
+            script=(python, str(PYTHON_ROWS), "request"),
+            script_starts_program=True,
+            budget=TimesBare(1.02),
         ),
         Row(
             "python-child-step",
