@@ -12,9 +12,13 @@ extern "C" {
 int __pthread_mutex_lock(pthread_mutex_t*) __attribute__((weak));
 int __pthread_mutex_trylock(pthread_mutex_t*) __attribute__((weak));
 int __pthread_mutex_unlock(pthread_mutex_t*) __attribute__((weak));
+int __pthread_once(pthread_once_t*, void (*)()) __attribute__((weak));
 }
 
 namespace forkmend {
+
+FORKMEND_TLS bool LookUp::inside_;
+
 namespace {
 
 #if defined(__x86_64__)
@@ -28,10 +32,9 @@ void* find(const char* name, const char* version) {
 }
 
 // Before glibc 2.34 a thread's first dlsym allocates. An allocator that comes from a preload may
-// lock for that, which asks for a look-up again, without end (jemalloc on 2.31 crashed at its
-// initialisation): inside a look-up these are called, and remembered by nobody.
-FORKMEND_TLS bool looking_up;
-
+// lock for that, which asks for a look-up again, without end (on 2.31 jemalloc crashed at its
+// initialisation, tcmalloc in its pthread_once): inside a look-up these are called, and remembered
+// by nobody.
 template <class Function>
 Function within_look_up(std::string_view name);
 template <>
@@ -40,6 +43,10 @@ int (*within_look_up(std::string_view name))(pthread_mutex_t*) {
   if (name == "pthread_mutex_trylock") return &__pthread_mutex_trylock;
   if (name == "pthread_mutex_unlock") return &__pthread_mutex_unlock;
   return nullptr;
+}
+template <>
+int (*within_look_up(std::string_view name))(pthread_once_t*, void (*)()) {
+  return name == "pthread_once" ? &__pthread_once : nullptr;
 }
 template <class Function>
 Function within_look_up(std::string_view) {
@@ -53,14 +60,14 @@ struct Stub;
 template <class Result, class... Arguments, class Symbol>
 struct Stub<Result (*)(Arguments...), Symbol> {
   static Result call(Arguments... arguments) {
-    if (looking_up) {
+    if (LookUp::is_inside()) {
       if (auto* early = within_look_up<Result (*)(Arguments...)>(Symbol::called()))
         return early(arguments...);
     }
-    const bool outer = looking_up;
-    looking_up = true;
-    Symbol::resolve();
-    looking_up = outer;
+    {
+      const LookUp inside;
+      Symbol::resolve();
+    }
     return Symbol::pointer()(arguments...);
   }
 };

@@ -124,6 +124,21 @@ void resolve_real_functions();
 // sanitizer's. There all are looked up at load.
 bool look_ups_allocate();
 
+// The calling thread looks symbols up for the life of the object. Where look-ups allocate, an
+// allocator's first steps run inside, and what they call must not be looked up in its turn.
+class LookUp {
+ public:
+  LookUp() : outer_(inside_) { inside_ = true; }
+  ~LookUp() { inside_ = outer_; }
+  LookUp(const LookUp&) = delete;
+  LookUp& operator=(const LookUp&) = delete;
+  static bool is_inside() { return inside_; }
+
+ private:
+  static FORKMEND_HIDDEN FORKMEND_TLS bool inside_;
+  const bool outer_;
+};
+
 FORKMEND_INLINE const Real& real() { return real_functions; }
 
 // Whether this libc has what only later ones do (_Fork: 2.34).

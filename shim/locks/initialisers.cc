@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include "shim/base/mapping.h"
+#include "shim/base/real.h"
 #include "shim/base/settings.h"
 #include "shim/base/spinlock.h"
 #include "shim/base/syscall.h"
@@ -55,12 +56,15 @@ bool look_up(void* library, Runtime& out) {
   return out.acquire != nullptr && out.release != nullptr && out.abort != nullptr;
 }
 
+constexpr Runtime kOwn = {own_acquire, own_release, own_abort};
 Runtime chosen;
 std::atomic<bool> is_chosen{false};
 
 // A module may load its runtime with RTLD_LOCAL, where RTLD_NEXT does not look.
 const Runtime& runtime() {
   if (FORKMEND_LIKELY(is_chosen.load(std::memory_order_acquire))) return chosen;
+  if (LookUp::is_inside()) return kOwn;
+  const LookUp inside;
   Runtime found{};
   bool ok = look_up(RTLD_NEXT, found);
   for (const char* name : {"libstdc++.so.6", "libc++abi.so.1"}) {
@@ -68,7 +72,7 @@ const Runtime& runtime() {
     void* library = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
     ok = library != nullptr && look_up(library, found);
   }
-  if (!ok) found = {own_acquire, own_release, own_abort};
+  if (!ok) found = kOwn;
   // Two threads that come here at once find the same.
   chosen = found;
   is_chosen.store(true, std::memory_order_release);

@@ -116,11 +116,16 @@ def spdlog(t):
 CLEAN = ["atexit", "leaves"]
 
 
+def stops_them_itself(interpreter):
+    """Since 3.14 CPython keeps a thread that comes too late for ever, where earlier ones ended it (pthread_exit)."""
+    return interpreter.version >= (3, 14)
+
+
 def enters_late(t, interpreter):
     """Threads that come too late kill the process without the shim; with it nothing is skipped, and the code is kept."""
     for mode in ("unwind", "late", "mutex", "futex", "join"):
         code = t.python(interpreter.path, "exit_entry.py", LIBRARY, mode, shim=False).wait(30)
-        if code <= 128:
+        if code <= 128 and not stops_them_itself(interpreter):
             raise Failure("not reproduced: without the shim %s ends with %d" % (mode, code))
         process = t.python(interpreter.path, "exit_entry.py", LIBRARY, mode, FORKMEND_EXIT_MS=DEADLINE_MS)
         t.same("exit code of " + mode, process.wait(30), 3)

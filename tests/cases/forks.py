@@ -1,7 +1,12 @@
 """Forks in every place and in every number: nothing crashes, hangs or leaks."""
 
+import platform
+
+from harness.context import HUNG
 from harness.process import Failure
 from harness.registry import test
+
+LIBC = tuple(int(part) for part in platform.libc_ver()[1].split("."))
 
 
 def as_without(t, *arguments, **options):
@@ -10,8 +15,24 @@ def as_without(t, *arguments, **options):
     t.run(*arguments, **options)
 
 
-for mode in ("locks", "create", "bare"):
+for mode in ("locks", "bare"):
     test("fork/in a signal handler/" + mode, mode)(lambda t, mode: as_without(t, "fork_in_handler", mode, "400"))
+
+
+@test("fork/in a signal handler/create")
+def in_handler_create(t):
+    """A child that comes back into libc's own pthread_join, of a thread that is lost: since 2.43 that never returns.
+
+    No interposer stands between: what libc hangs in without the shim it may hang in with it.
+    """
+    if LIBC < (2, 43):
+        as_without(t, "fork_in_handler", "create", "400")
+        return
+    code = t.start("fork_in_handler", "create", "400", shim=False).wait(60)
+    t.check(code in (0, HUNG), "without the shim: exit %d" % code)
+    code = t.start("fork_in_handler", "create", "400").wait(60)
+    t.check(code in (0, HUNG), "exit %d" % code)
+    t.claim_all("lockup")
 
 
 @test("fork/in a constructor")

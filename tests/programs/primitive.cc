@@ -9,7 +9,7 @@
 // does), waiting (a lost thread waits on it), inside (a lost thread is inside),
 // running (the thread meant is lost).
 // SETTING is what the cure needs: - or reset (FORKMEND_ORPHANS=reset). HARM is on which libc the
-// child hangs or fails without the shim: always, never (it must stay well), >=2.43 or <2.35.
+// child hangs or fails without the shim: always, never (it must stay well), >=2.43, <2.35 …
 #include <errno.h>
 #include <link.h>
 #include <sys/mman.h>
@@ -836,20 +836,20 @@ constexpr Case kCases[] = {
     {"pthread_clockjoin_np", "running", "-", ">=2.43", join_case},
     {"thrd_join", "running", "-", ">=2.43", join_case},
     {"pthread_join-own-stack", "running", "-", "always", join_case},
-    {"pthread_kill", "running", "-", "always", handle_case},
-    {"pthread_kill-0", "running", "-", "always", handle_case},
+    {"pthread_kill", "running", "-", ">=2.34", handle_case},
+    {"pthread_kill-0", "running", "-", ">=2.34", handle_case},
     {"pthread_sigqueue", "running", "-", "never", handle_case},
-    {"pthread_cancel", "running", "-", "always", handle_case},
+    {"pthread_cancel", "running", "-", ">=2.34", handle_case},
     {"pthread_detach", "running", "-", "always", handle_case},
     {"tgkill", "running", "-", "never", handle_case},
     {"handle", "reused", "-", "always", reused_case},
     {"pthread_cond_signal", "waiting", "-", "always", cond_case},
-    {"pthread_cond_broadcast", "waiting", "-", "always", cond_case},
+    {"pthread_cond_broadcast", "waiting", "-", "<2.41", cond_case},
     {"pthread_cond_timedwait", "waiting", "-", "always", cond_case},
     {"pthread_cond_destroy", "waiting", "-", "always", cond_case},
     {"pthread_cond_all", "waiting", "-", "always", cond_case},
     {"cnd_signal", "waiting", "-", "always", cond_case},
-    {"cnd_broadcast", "waiting", "-", "always", cond_case},
+    {"cnd_broadcast", "waiting", "-", "<2.41", cond_case},
     {"cnd_destroy", "waiting", "-", "always", cond_case},
     {"pthread_barrier_wait", "waiting", "-", "always", barrier_case},
     {"pthread_barrier_destroy", "waiting", "-", "always", barrier_case},
