@@ -2,10 +2,12 @@
 
 import platform
 
+from harness import places
 from harness.context import HUNG
 from harness.process import Failure
 from harness.registry import test
 
+JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 LIBC = tuple(int(part) for part in platform.libc_ver()[1].split("."))
 
 
@@ -33,6 +35,21 @@ def in_handler_create(t):
     code = t.start("fork_in_handler", "create", "400").wait(60)
     t.check(code in (0, HUNG), "exit %d" % code)
     t.claim_all("lockup")
+
+
+@test("fork/order of others' handlers")
+def order_of_handlers(t):
+    """pthread_atfork: prepare handlers in reverse, parent's and child's in the order of registration; as without."""
+    def said(**settings):
+        return [line.strip() for line in t.run("atfork_order", **settings).output if ": " in line]
+
+    without = said(shim=False)
+    prepare = "prepare-c prepare-b prepare-a "
+    expected = ["%s, %s: %s%s-a %s-b %s-c" % (who, side, prepare, side, side, side) for who in ("main", "thread")
+                for side in ("child", "parent")]
+    t.same("the documented order", without[:4], expected)
+    t.same("with the shim", said(), without)
+    t.same("beside jemalloc", said(LD_PRELOAD="%s:%s" % (JEMALLOC, places.LIBRARY)), without)
 
 
 @test("fork/in a constructor")

@@ -166,6 +166,15 @@ for interpreter in INTERPRETERS:
     test("python/alone/" + interpreter.label, interpreter, deadline=90)(alone)
 
 
+@test("python/multiprocessing, 10,000 rounds", deadline=240)
+def shared_rounds(t):
+    """Process-shared locks are left alone, also where orphans are opened."""
+    t.same("without the shim", t.python(INTERPRETERS[-1].path, "shared_rounds.py", "1000", shim=False).wait(60), 0)
+    program = t.python(INTERPRETERS[-1].path, "shared_rounds.py", "10000", FORKMEND_ORPHANS="reset")
+    t.same("exit code", program.wait(200), 0)
+    t.same("output", program.output[-1], "well")
+
+
 @test("python/beside jemalloc and libfaketime", deadline=120)
 def beside_others(t):
     from cases.loading import FAKETIME, JEMALLOC

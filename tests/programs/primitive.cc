@@ -8,7 +8,8 @@
 // child waits for it; …-wanted-by-…: lost threads do), registered (a thread of a registered runtime
 // does), waiting (a lost thread waits on it), inside (a lost thread is inside),
 // running (the thread meant is lost).
-// SETTING is what the cure needs: - or reset (FORKMEND_ORPHANS=reset). HARM is on which libc the
+// SETTING is what the cure needs: - or reset (FORKMEND_ORPHANS=reset), or keep: that set, and
+// nothing may be opened. HARM is on which libc the
 // child hangs or fails without the shim: always, never (it must stay well), >=2.43, <2.35 …
 #include <errno.h>
 #include <link.h>
@@ -38,10 +39,11 @@ const char* state;  // at the fork
 bool named(std::string_view text) { return name == text; }
 bool starts(std::string_view text) { return std::string_view(name).substr(0, text.size()) == text; }
 bool in(std::string_view text) { return state == text; }
-bool ends_in_state(std::string_view ending) {
-  const std::string_view text(state);
+bool has_ending(std::string_view text, std::string_view ending) {
   return text.size() >= ending.size() && text.substr(text.size() - ending.size()) == ending;
 }
+bool ends_in(std::string_view ending) { return has_ending(name, ending); }
+bool ends_in_state(std::string_view ending) { return has_ending(state, ending); }
 
 // The first condition that does not hold ends the child with its number.
 #define STEP(number, condition)      \
@@ -306,6 +308,77 @@ int grandchild_case() {
   return in_child(lock_of_grandchild);
 }
 
+// --- process-shared
+// ------------------------------------------------------------------------------------
+
+// In memory that parent and child share. To the child its owner is a lost thread; in the parent
+// that thread lives on, and gives it back when the child says so.
+struct Shared {
+  pthread_mutex_t mutex;
+  pthread_rwlock_t rwlock;
+  sem_t sem, give_back;
+};
+Shared* shared;
+
+int take_shared(bool timed) {
+  const timespec deadline = in_seconds(CLOCK_REALTIME, timed ? 0 : 10);  // 0: over at once
+  if (starts("rwlock")) return pthread_rwlock_timedwrlock(&shared->rwlock, &deadline);
+  if (starts("sem")) return sem_timedwait(&shared->sem, &deadline) == 0 ? 0 : errno;
+  return pthread_mutex_timedlock(&shared->mutex, &deadline);
+}
+
+int give_back_shared() {
+  if (starts("rwlock")) return pthread_rwlock_unlock(&shared->rwlock);
+  if (starts("sem")) return sem_post(&shared->sem);
+  return pthread_mutex_unlock(&shared->mutex);
+}
+
+int try_shared() {
+  if (starts("rwlock")) return pthread_rwlock_trywrlock(&shared->rwlock);
+  if (starts("sem")) return sem_trywait(&shared->sem) == 0 ? 0 : EBUSY;
+  return pthread_mutex_trylock(&shared->mutex);
+}
+
+void holds_shared() {
+  if (take_shared(false) != 0) victim::set_up_failed("shared lock");
+  announce();
+  while (sem_wait(&shared->give_back) != 0) {
+  }
+  if (give_back_shared() != 0) victim::set_up_failed("shared unlock");
+  victim::sleep_for_ever();
+}
+
+int shared_child() {
+  const Shared before = *shared;
+  STEP(1, try_shared() == EBUSY);
+  STEP(2, take_shared(true) == ETIMEDOUT);
+  STEP(3, shared->mutex.__data.__owner == before.mutex.__data.__owner);
+  STEP(4, shared->rwlock.__data.__cur_writer == before.rwlock.__data.__cur_writer);
+  sem_post(&shared->give_back);
+  STEP(5, take_shared(false) == 0);
+  STEP(6, give_back_shared() == 0);
+  return 0;
+}
+
+int shared_case() {
+  shared = static_cast<Shared*>(
+      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  pthread_mutexattr_t mutexes;
+  pthread_mutexattr_init(&mutexes);
+  pthread_mutexattr_setpshared(&mutexes, PTHREAD_PROCESS_SHARED);
+  if (ends_in("robust")) pthread_mutexattr_setrobust(&mutexes, PTHREAD_MUTEX_ROBUST);
+  pthread_mutex_init(&shared->mutex, &mutexes);
+  pthread_rwlockattr_t rwlocks;
+  pthread_rwlockattr_init(&rwlocks);
+  pthread_rwlockattr_setpshared(&rwlocks, PTHREAD_PROCESS_SHARED);
+  pthread_rwlock_init(&shared->rwlock, &rwlocks);
+  sem_init(&shared->sem, 1, 1);
+  sem_init(&shared->give_back, 1, 0);
+  if (in("registered")) runtime = forkmend_register("victim", nullptr, nullptr);
+  start(holds_shared);
+  return in_child(shared_child);
+}
+
 // --- threads
 // --------------------------------------------------------------------------------------
 
@@ -434,11 +507,6 @@ void signal_cond(bool all) {
     all ? pthread_cond_broadcast(&cond) : pthread_cond_signal(&cond);
   }
 }
-bool ends_in(std::string_view ending) {
-  const std::string_view text(name);
-  return text.size() >= ending.size() && text.substr(text.size() - ending.size()) == ending;
-}
-
 void waits_for_cond() {
   lock_cond();
   announce();
@@ -830,6 +898,14 @@ constexpr Case kCases[] = {
     {"rwlock-of-writer-read", "own-wanted", "-", "always", lock_case},
     {"rwlock-of-writer-write", "own-wanted", "-", "always", lock_case},
     {"mutex-recursive", "grandchild", "-", "always", grandchild_case},
+    {"mutex-shared", "held", "keep", "never", shared_case},
+    {"mutex-shared-robust", "held", "keep", "never", shared_case},
+    {"rwlock-shared", "held", "keep", "never", shared_case},
+    {"sem-shared", "held", "keep", "never", shared_case},
+    {"mutex-shared", "registered", "keep", "never", shared_case},
+    {"mutex-shared-robust", "registered", "keep", "never", shared_case},
+    {"rwlock-shared", "registered", "keep", "never", shared_case},
+    {"sem-shared", "registered", "keep", "never", shared_case},
     {"pthread_join", "running", "-", ">=2.43", join_case},
     {"pthread_tryjoin_np", "running", "-", ">=2.43", join_case},
     {"pthread_timedjoin_np", "running", "-", ">=2.43", join_case},
