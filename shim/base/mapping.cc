@@ -21,13 +21,13 @@ constexpr int kHead = 40;
 
 }  // namespace
 
-bool in_shared_memory(const void* address) {
-  const auto wanted = reinterpret_cast<std::uintptr_t>(address);
+Mapping mapping_of(const void* address) {
+  Mapping result{0, 0, true};
   const long fd = sys::open("/proc/self/maps", O_RDONLY);
-  if (fd < 0) return true;
+  if (fd < 0) return result;
   char buffer[1024] = {}, head[kHead + 1] = {};
   int in_line = 0;
-  bool shared = true, found = false;
+  bool found = false;
   for (long n; !found && (n = sys::read(static_cast<int>(fd), buffer, sizeof buffer)) > 0;) {
     for (long i = 0; i < n && !found; i++) {
       if (buffer[i] == '\n') {
@@ -38,14 +38,17 @@ bool in_shared_memory(const void* address) {
       if (++in_line != kHead) continue;
       head[kHead] = '\0';
       const char* at = head;
-      const std::uintptr_t lo = read_hex(at);
-      const std::uintptr_t hi = read_hex(++at);
-      found = wanted >= lo && wanted < hi;
-      if (found) shared = at[4] == 's';  // " rw-s"
+      const std::uintptr_t begin = read_hex(at);
+      const std::uintptr_t end = read_hex(++at);
+      const Mapping seen{begin, end, at[4] == 's'};  // " rw-s"
+      found = seen.holds(address);
+      if (found) result = seen;
     }
   }
   sys::close(static_cast<int>(fd));
-  return shared;
+  return result;
 }
+
+bool in_shared_memory(const void* address) { return mapping_of(address).is_shared; }
 
 }  // namespace forkmend

@@ -35,23 +35,36 @@ void add(const void* lock, const Thread& owner, HeldKind kind, bool inside) {
                                     owner.tid.load(std::memory_order_relaxed), kind, inside};
 }
 
+// /proc/self/maps is read once for all locks of a mapping, since most lie in one or two.
+class Mappings {
+ public:
+  bool is_shared(const void* address) {
+    if (!last_.holds(address)) last_ = mapping_of(address);
+    return last_.is_shared;
+  }
+
+ private:
+  Mapping last_{};
+};
+
 // Each opens a lock if it is still held as was noted. Its thread may have missed the safepoint,
 // unlocked it, and freed its memory since: so it is looked at through a copy.
-bool open_mutex(pthread_mutex_t* m, int tid) {
+bool open_mutex(pthread_mutex_t* m, int tid, Mappings& mappings) {
   pthread_mutex_t copy;
   if (sys::copy_memory(&copy, m, sizeof copy) != sizeof copy) return false;
   // No owner: caught in the middle of a lock or an unlock; nobody is inside it.
   const int owner = layout::mutex_owner(&copy);
   const bool orphaned = owner == tid || (owner == 0 && layout::looks_locked(&copy));
-  if (!orphaned || layout::mutex_shared(m) || in_shared_memory(m)) return false;
+  if (!orphaned || mappings.is_shared(m) || layout::mutex_shared(m)) return false;
   layout::mutex_open(m);
   return true;
 }
 
-bool open_rwlock(pthread_rwlock_t* l, int tid, bool written) {
+bool open_rwlock(pthread_rwlock_t* l, int tid, bool written, Mappings& mappings) {
   pthread_rwlock_t copy;
   if (sys::copy_memory(&copy, l, sizeof copy) != sizeof copy) return false;
-  if (!layout::rwlock_known() || layout::rwlock_shared(&copy) || in_shared_memory(l)) return false;
+  if (!layout::rwlock_known() || layout::rwlock_shared(&copy) || mappings.is_shared(l))
+    return false;
   const unsigned readers = layout::rwlock_readers(&copy);
   if (written) {
     if (layout::rwlock_writer(&copy) != tid) return false;
@@ -63,24 +76,24 @@ bool open_rwlock(pthread_rwlock_t* l, int tid, bool written) {
   return true;
 }
 
-bool open_spin(pthread_spinlock_t* s) {
+bool open_spin(pthread_spinlock_t* s, Mappings& mappings) {
   int copy;
   if (sys::copy_memory(&copy, const_cast<int*>(s), sizeof copy) != sizeof copy) return false;
-  if (copy == layout::spin_open() || in_shared_memory(const_cast<int*>(s))) return false;
+  if (copy == layout::spin_open() || mappings.is_shared(const_cast<int*>(s))) return false;
   *s = layout::spin_open();
   return true;
 }
 
-bool open(const Collected& c) {
+bool open(const Collected& c, Mappings& mappings) {
   switch (c.kind) {
     case HeldKind::mutex:
-      return open_mutex(static_cast<pthread_mutex_t*>(c.lock), c.tid);
+      return open_mutex(static_cast<pthread_mutex_t*>(c.lock), c.tid, mappings);
     case HeldKind::rwlock_read:
     case HeldKind::rwlock_write:
       return open_rwlock(static_cast<pthread_rwlock_t*>(c.lock), c.tid,
-                         c.kind == HeldKind::rwlock_write);
+                         c.kind == HeldKind::rwlock_write, mappings);
     case HeldKind::spin:
-      return open_spin(static_cast<pthread_spinlock_t*>(c.lock));
+      return open_spin(static_cast<pthread_spinlock_t*>(c.lock), mappings);
   }
   return false;
 }
@@ -136,9 +149,10 @@ void after_fork_child(const ChildEntry&) {
   if (opened != 0) opened = 0;
   if (collected_count == 0) return;
   bool worth_a_word = false;
+  Mappings mappings;
   for (int i = 0; i < collected_count; i++) {
     const Collected c = collected[i];
-    if (!open(c)) continue;
+    if (!open(c, mappings)) continue;
     collected[opened++] = c;
     worth_a_word = worth_a_word || c.inside;
   }
