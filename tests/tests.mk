@@ -93,6 +93,7 @@ $(T)/header-cc17-static: tests/programs/header.cpp $(wildcard include/forkmend/*
 # (tests/unit/engine.cc stands in for them), and freestanding.cc, since libstdc++ is linked here.
 UNIT_ENGINE := $(filter-out shim/interpose/% shim/python/% shim/base/load.cc shim/base/doctor.cc \
                  shim/base/freestanding.cc,$(SHIM_SOURCES))
+UNIT_ASSEMBLY := $(B)/so/shim/reviving/context.s.o
 UNIT_OF_COMMAND := $(wildcard tests/unit/command_*_test.cc tests/unit/profile_file_test.cc)
 UNIT_OF_ENGINE := $(filter-out $(UNIT_OF_COMMAND),$(wildcard tests/unit/*.cc))
 UNIT_FLAGS := -std=c++20 -O0 -g $(WARNINGS) -pthread -I. -Iinclude -I$(B)/gen \
@@ -113,10 +114,10 @@ $(foreach flavour,plain asan tsan,$(eval $(call unit_flavour,$(flavour))))
 
 # Plain: the very objects that the shared object and the command are made of.
 $(U)/plain/run: $(UNIT_OF_ENGINE:%.cc=$(U)/plain/%.o) $(UNIT_OF_COMMAND:%.cc=$(U)/plain/%.o) \
-                $(UNIT_ENGINE:%.cc=$(B)/so/%.o) $(filter-out %/main.o,$(COMMAND_OBJECTS))
+                $(UNIT_ENGINE:%.cc=$(B)/so/%.o) $(UNIT_ASSEMBLY) $(filter-out %/main.o,$(COMMAND_OBJECTS))
 	$(Q)$(CXX) -pthread $^ -o $@ $(COMMAND_LIBS)
 # Under sanitizers: the engine, compiled for the purpose.
 $(U)/asan/run $(U)/tsan/run: $(U)/%/run:
 	$(Q)$(CXX) $(UNIT_FLAGS_$*) -pthread $^ -o $@ -ldl
-$(U)/asan/run: $(UNIT_OF_ENGINE:%.cc=$(U)/asan/%.o) $(UNIT_ENGINE:%.cc=$(U)/asan/%.o)
-$(U)/tsan/run: $(UNIT_OF_ENGINE:%.cc=$(U)/tsan/%.o) $(UNIT_ENGINE:%.cc=$(U)/tsan/%.o)
+$(U)/asan/run: $(UNIT_ASSEMBLY) $(UNIT_OF_ENGINE:%.cc=$(U)/asan/%.o) $(UNIT_ENGINE:%.cc=$(U)/asan/%.o)
+$(U)/tsan/run: $(UNIT_ASSEMBLY) $(UNIT_OF_ENGINE:%.cc=$(U)/tsan/%.o) $(UNIT_ENGINE:%.cc=$(U)/tsan/%.o)

@@ -6,6 +6,7 @@ listens; ends when its stdin is closed, so that it never outlives the program wh
 
 import argparse
 import gzip
+import itertools
 import json
 import sys
 import threading
@@ -33,6 +34,10 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # A status line, headers and a body in one segment each would wait 40 ms for a delayed ACK otherwise.
     disable_nagle_algorithm = True
+
+    def setup(self):
+        super().setup()
+        self.number = next(self.server.connections)  # not the address: ports are used again within a second
 
     def log_message(self, *_):
         """Silent: the driver logs what matters."""
@@ -67,6 +72,7 @@ class Service(ThreadingHTTPServer):
     def __init__(self, port, handler):
         super().__init__(("127.0.0.1", port), handler)
         self.store = EventStore()
+        self.connections = itertools.count(1)
 
     def handle_error(self, request, client_address):
         """A client that was killed resets its connections: no news."""

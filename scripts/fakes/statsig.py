@@ -10,7 +10,7 @@ Does not: check keys, persist anything, or listen anywhere but on the loopback i
   GET  /v2/download_config_specs/<key>.json   specs; `has_updates` is false once the client has this version
   POST /v1/get_id_lists                       {}
   POST /v1/log_event                          202, gzip or plain JSON {"events": [...]}
-  GET  /events                                {"events": [{"name", "time", "body"}, ...]}
+  GET  /events                                {"events": [{"name", "time", "connection", "body"}, ...]}
 """
 
 import json
@@ -75,7 +75,8 @@ class StatsigHandler(Handler):
         if path == "/v1/log_event":
             now = time.time()
             self.server.store.add(
-                [{"name": event.get("eventName"), "time": now, "body": event} for event in json.loads(body)["events"]])
+                [{"name": event.get("eventName"), "time": now, "connection": self.number, "body": event}
+                 for event in json.loads(body)["events"]])
             self.answer(202, {"success": True})
         elif path == "/v1/get_id_lists":
             self.answer(200, {})

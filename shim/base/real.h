@@ -35,6 +35,7 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
 #define FORKMEND_REAL_FUNCTIONS(X)                                                                 \
   X(pthread_create, int, (pthread_t*, const pthread_attr_t*, void* (*)(void*), void*), nullptr)    \
   X(pthread_join, int, (pthread_t, void**), nullptr)                                               \
+  X(pthread_sigmask, int, (int, const sigset_t*, sigset_t*), nullptr)                              \
   X(pthread_tryjoin_np, int, (pthread_t, void**), nullptr)                                         \
   X(pthread_timedjoin_np, int, (pthread_t, void**, const timespec*), nullptr)                      \
   X(pthread_clockjoin_np, int, (pthread_t, void**, clockid_t, const timespec*), nullptr)           \
@@ -45,6 +46,8 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(pthread_exit, void, (void*), nullptr)                                                          \
   X(thrd_create, int, (thrd_t*, thrd_start_t, void*), nullptr)                                     \
   X(thrd_join, int, (thrd_t, int*), nullptr)                                                       \
+  X(thrd_detach, int, (thrd_t), nullptr)                                                           \
+  X(__cxa_thread_atexit_impl, int, (void (*)(void*), void*, void*), nullptr)                       \
   X(pthread_mutex_lock, int, (pthread_mutex_t*), nullptr)                                          \
   X(pthread_mutex_trylock, int, (pthread_mutex_t*), nullptr)                                       \
   X(pthread_mutex_timedlock, int, (pthread_mutex_t*, const timespec*), nullptr)                    \
@@ -84,6 +87,13 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(sem_post, int, (sem_t*), nullptr)                                                              \
   X(syscall, long, (long, long, long, long, long, long, long), nullptr)                            \
   X(write, ssize_t, (int, const void*, size_t), nullptr)                                           \
+  X(epoll_create, int, (int), nullptr)                                                             \
+  X(epoll_create1, int, (int), nullptr)                                                            \
+  X(eventfd, int, (unsigned, int), nullptr)                                                        \
+  X(timerfd_create, int, (int, int), nullptr)                                                      \
+  X(pipe, int, (int*), nullptr)                                                                    \
+  X(pipe2, int, (int*, int), nullptr)                                                              \
+  X(socketpair, int, (int, int, int, int*), nullptr)                                               \
   X(epoll_wait, int, (int, epoll_event*, int, int), nullptr)                                       \
   X(epoll_pwait, int, (int, epoll_event*, int, int, const sigset_t*), nullptr)                     \
   X(poll, int, (pollfd*, nfds_t, int), nullptr)                                                    \

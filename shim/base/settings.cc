@@ -92,7 +92,9 @@ constexpr Row kRows[] = {
     {"log", "quiet or info", [](const char* v) { return parse_log(v); }},
     {"orphans", "report, reset or abort", [](const char* v) { return parse_orphans(v); }},
     {"drain_ms", kMilliseconds,
-     [](const char* v) { return parse_milliseconds(v, settings.drain); }},
+     [](const char* v) {
+       return settings.drain_given = true, parse_milliseconds(v, settings.drain);
+     }},
     {"exit_ms", kMilliseconds, [](const char* v) { return parse_milliseconds(v, settings.exit); }},
     {"grace_ms", kMilliseconds,
      [](const char* v) { return parse_milliseconds(v, settings.grace); }},

@@ -26,6 +26,7 @@ struct Settings {
   Orphans orphans = Orphans::report;
   Nanoseconds drain = 1 * kSecond;       // how long fork may be held
   Nanoseconds exit = 1 * kSecond;        // how long one runtime may hold up exit
+  bool drain_given = false;              // by somebody, for all runtimes
   Nanoseconds grace = 1 * kSecond;       // before a certain lockup is reported
   Nanoseconds threshold = 10 * kSecond;  // before a likely lockup is reported
   const char* profiles = "";             // FORKMEND_PROFILES

@@ -13,12 +13,26 @@ namespace {
 
 FORKMEND_SAME_PAGE std::atomic<Nanoseconds> until{0};
 
+void wait_until_open() {
+  for (;;) {
+    const std::uint32_t forks = closed.load();
+    const Nanoseconds left = until.load() - now();
+    if (forks == 0 || left <= 0) break;
+    const timespec timeout = to_timespec(left);
+    sys::futex_wait(&closed, forks, &timeout);
+  }
+}
+
 }  // namespace
 
-void close(Nanoseconds deadline) {
+void keep_closed(Nanoseconds deadline) {
   Nanoseconds seen = until.load();
   while (seen < deadline && !until.compare_exchange_weak(seen, deadline)) {
   }
+}
+
+void close(Nanoseconds deadline) {
+  keep_closed(deadline);
   closed.fetch_add(1);
 }
 
@@ -37,16 +51,24 @@ bool may_stop(Thread& t, const void* caller) {
          !python::is_inside(caller);
 }
 
-void wait_parked(Thread& t) {
+void hold(Thread& t) {
   t.gated.store(true);
   t.parks.fetch_add(1, std::memory_order_relaxed);
   t.state.store(ThreadState::parked);
-  for (;;) {
-    const std::uint32_t forks = closed.load();
-    const Nanoseconds left = until.load() - now();
-    if (forks == 0 || left <= 0) break;
-    const timespec timeout = to_timespec(left);
-    sys::futex_wait(&closed, forks, &timeout);
+  wait_until_open();
+  t.gated.store(false);
+}
+
+void wait_parked(Thread& t) {
+  t.gated.store(true);
+  t.parks.fetch_add(1, std::memory_order_relaxed);
+  Stack* s = t.stack.load(std::memory_order_relaxed);
+  if (s == nullptr) {
+    t.state.store(ThreadState::parked);
+    wait_until_open();
+  } else {
+    const auto nothing = [] {};
+    resumable(t, *s, wait_until_open, nothing, nothing);  // in a child it is open
   }
   t.state.store(ThreadState::leaving);
   t.gated.store(false);
@@ -72,7 +94,8 @@ Park::Park(Thread& t, const void* caller) : thread_(nullptr) {
   if (!may_stop(t, caller)) return;
   thread_ = &t;
   t.parks.fetch_add(1, std::memory_order_relaxed);
-  set(ThreadState::parked);
+  // One that can be resumed is parked when its registers are kept: in run().
+  if (t.stack.load(std::memory_order_relaxed) == nullptr) set(ThreadState::parked);
 }
 
 void Park::finish() { set(ThreadState::running); }

@@ -9,11 +9,14 @@
 
 #include "shim/base/clock.h"
 #include "shim/base/token.h"
+#include "shim/threads/stacks.h"
 #include "shim/threads/thread.h"
 
 namespace forkmend::gate {
 
 void close(Nanoseconds until);
+// A closed gate stays so until then, if that is later.
+void keep_closed(Nanoseconds until);
 void open();
 // True if threads may pass: nobody forks, or the deadline is over.
 bool is_open();
@@ -35,6 +38,39 @@ void wait_parked(Thread& t);
 
 void after_fork_child(const ChildEntry&);
 
+// Stands still, parked, until the gate is open. The state is `parked` on return.
+void hold(Thread& t);
+
+// Makes a call from which the thread can go on in a child; see Park::run. The stack is `whole` from
+// when its registers are kept until the gate is found open afterwards: a thread that was seen
+// parked behind a closed gate and wakes up meanwhile (it was handed a lock) stands still in here,
+// so that nothing above this call changes. What the call took it gives back for that time.
+template <class Call, class GiveBack, class TakeAgain>
+bool resumable(Thread& t, Stack& s, Call& call, GiveBack& give_back, TakeAgain& take_again) {
+  struct All {
+    Call& call;
+    GiveBack& give_back;
+    TakeAgain& take_again;
+    Thread& thread;
+    Stack& stack;
+  } all{call, give_back, take_again, t, s};
+  const auto function = [](void* argument) {
+    All& a = *static_cast<All*>(argument);
+    a.stack.whole.store(true);
+    a.thread.state.store(ThreadState::parked);
+    a.call();
+    a.thread.state.store(ThreadState::leaving);
+    while (!is_open()) {
+      a.give_back();
+      hold(a.thread);
+      a.take_again();
+      a.thread.state.store(ThreadState::leaving);
+    }
+    a.stack.whole.store(false);
+  };
+  return forkmend_save_context_and_call(function, &all, &s.context) == 0;
+}
+
 // A registered thread inside a call that may block: parked while it is blocked.
 //   Park park(t, caller);  result = real(...);  park.leave();
 class Park {
@@ -42,6 +78,23 @@ class Park {
   Park(Thread& t, const void* caller);
   // True if the thread counts as parked.
   explicit operator bool() const { return thread_ != nullptr; }
+  // Makes the call that may block. True when it came to its end; false in a child where the thread
+  // was resumed: the call then ended for no reason, and what it would have taken is not taken.
+  // give_back() and take_again() are for what the call took.
+  template <class Call, class GiveBack, class TakeAgain>
+  FORKMEND_INLINE bool run(Call&& call, GiveBack&& give_back, TakeAgain&& take_again) {
+    Stack* s = thread_ != nullptr ? thread_->stack.load(std::memory_order_relaxed) : nullptr;
+    if (FORKMEND_LIKELY(s == nullptr)) {
+      call();
+      return true;
+    }
+    return resumable(*thread_, *s, call, give_back, take_again);
+  }
+  template <class Call>
+  FORKMEND_INLINE bool run(Call&& call) {
+    return run(
+        call, [] {}, [] {});
+  }
   // The wait is over; stops while the gate is closed.
   void leave();
   // The same for a wait that took a lock: it is given back while the thread stands at the gate.
@@ -52,8 +105,9 @@ class Park {
     while (!is_open()) {
       unlock();
       wait_parked(*thread_);
-      set(ThreadState::parked);
-      relock();
+      if (thread_->stack.load(std::memory_order_relaxed) == nullptr) set(ThreadState::parked);
+      while (!run(relock, unlock, relock)) {
+      }
       set(ThreadState::leaving);
     }
     finish();

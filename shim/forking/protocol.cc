@@ -17,6 +17,7 @@
 #include "shim/reporting/modules.h"
 #include "shim/reviving/callback.h"
 #include "shim/reviving/quiesce.h"
+#include "shim/reviving/resume.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/create.h"
 #include "shim/threads/thread.h"
@@ -97,6 +98,7 @@ class Protocol {
     loader::after_fork_child(entry, pid);
     threads::after_fork_child(entry, pid);
     runtimes::after_fork_child(entry);
+    resume::after_fork_child(entry);
     locks::adopted_after_fork_child(entry);
     locks::orphan_after_fork_child(entry);
     initialisers::after_fork_child(entry);
@@ -155,6 +157,7 @@ void after_child() {
   if (announced) announced = false;
   on_child();
   python::embedder::after_child();
+  resume::revive_eager();
 }
 void after_daemon() {
   after_child();
@@ -170,6 +173,8 @@ void notice_child() {
 }
 
 void install_handlers() { pthread_atfork(on_prepare, on_parent, on_child); }
+
+bool is_this_process() { return process_id == sys::getpid(); }
 
 const Origin& origin() { return own; }
 Origin& next_origin() { return pending; }

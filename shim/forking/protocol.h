@@ -29,6 +29,9 @@ void after_child_bare();
 // forks or creates a thread itself. Idempotent; one system call.
 void catch_up();
 
+// False in a vfork child, which shares the memory of its parent. One system call.
+bool is_this_process();
+
 // A child that nobody announced called an interposed function.
 void notice_child();
 

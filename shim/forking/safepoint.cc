@@ -25,7 +25,24 @@ constexpr int kMostHalvings = 5;
 
 Nanoseconds allowance(const Runtime& r) {
   const int misses = r.misses.load(std::memory_order_relaxed);
-  return settings.drain >> (misses < kMostHalvings ? misses : kMostHalvings);
+  return r.drain >> (misses < kMostHalvings ? misses : kMostHalvings);
+}
+
+// The longest that any runtime with live threads may hold up a fork.
+Nanoseconds longest_allowance() {
+  Nanoseconds longest = settings.drain;
+  runtimes::for_each([&](Runtime& r) {
+    if (!runtimes::has_gate(r.policy) || r.live.load(std::memory_order_relaxed) == 0) return;
+    if (allowance(r) > longest) longest = allowance(r);
+  });
+  return longest;
+}
+
+bool any_resumes() {
+  bool any = false;
+  runtimes::for_each(
+      [&](Runtime& r) { any |= resumes(r.policy) && r.live.load(std::memory_order_relaxed) > 0; });
+  return any;
 }
 
 bool is_gone(Thread& t) {
@@ -77,11 +94,11 @@ bool needs_settling() {
   return any;
 }
 
-void settle(Nanoseconds start) {
+void settle(Nanoseconds start, Nanoseconds longest) {
   std::uint64_t before = 0, after = 0;
   for (int look = 0;; look++) {
     const Nanoseconds waited = now() - start;
-    if (waited >= settings.drain) return;
+    if (waited >= longest) return;
     if (look_settled(before, waited) && look_settled(after, waited) && before == after) return;
     pause(look);
   }
@@ -142,19 +159,23 @@ void reach() {
   const ThreadState before = self != nullptr ? self->state.load() : ThreadState::running;
   if (self != nullptr) self->state.store(ThreadState::parked);
   const bool settling = needs_settling();
+  const Nanoseconds longest = longest_allowance();
   for (;;) {
-    if (settling) settle(start);
-    gate::close(start + settings.drain);
+    if (settling) settle(start, longest);
+    gate::close(start + longest);
     Look seen = Look::waiting;
     Nanoseconds waited = 0;
     for (int look = 0; seen == Look::waiting; look++) {
       waited = now() - start;
       seen = look_parked(waited);
-      if (waited >= settings.drain) break;
+      if (waited >= longest) break;
       if (seen == Look::waiting) pause(look);
     }
-    if (seen != Look::unsettled || waited >= settings.drain) {
+    if (seen != Look::unsettled || waited >= longest) {
       book_misses(waited);
+      // On a loaded machine little may be left of the time, and libc's part is still to come: a
+      // thread that moves in it is lost to a child that resumes.
+      if (seen == Look::reached && any_resumes()) gate::keep_closed(now() + settings.drain);
       break;
     }
     gate::open();  // a thread woke up between the two looks: let it finish what it began

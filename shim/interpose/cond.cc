@@ -24,13 +24,13 @@ FORKMEND_EXPORT int pthread_cond_clockwait(pthread_cond_t* c, pthread_mutex_t* m
 }
 
 FORKMEND_EXPORT int pthread_cond_signal(pthread_cond_t* c) {
-  handover::note(c, FORKMEND_CALLER);
+  handover::note(c, FORKMEND_CALLER, false);
   locks::forget_lost_waiters(c);
   return real().pthread_cond_signal(c);
 }
 
 FORKMEND_EXPORT int pthread_cond_broadcast(pthread_cond_t* c) {
-  handover::note(c, FORKMEND_CALLER);
+  handover::note(c, FORKMEND_CALLER, false);
   locks::forget_lost_waiters(c);
   return real().pthread_cond_broadcast(c);
 }
@@ -45,13 +45,13 @@ FORKMEND_EXPORT int cnd_timedwait(cnd_t* c, mtx_t* m, const timespec* deadline) 
 }
 
 FORKMEND_EXPORT int cnd_signal(cnd_t* c) {
-  handover::note(c, FORKMEND_CALLER);
+  handover::note(c, FORKMEND_CALLER, false);
   locks::forget_lost_waiters(c11::cond(c));
   return real().cnd_signal(c);
 }
 
 FORKMEND_EXPORT int cnd_broadcast(cnd_t* c) {
-  handover::note(c, FORKMEND_CALLER);
+  handover::note(c, FORKMEND_CALLER, false);
   locks::forget_lost_waiters(c11::cond(c));
   return real().cnd_broadcast(c);
 }

@@ -17,7 +17,7 @@ FORKMEND_EXPORT int sem_clockwait(sem_t* s, clockid_t clock, const timespec* dea
 }
 
 FORKMEND_EXPORT int sem_post(sem_t* s) {
-  handover::note(s, FORKMEND_CALLER);
+  handover::note(s, FORKMEND_CALLER, true);
   return real().sem_post(s);
 }
 

@@ -5,6 +5,7 @@
 
 #include "shim/base/syscall.h"
 #include "shim/interpose/interpose.h"
+#include "shim/reviving/trigger.h"
 #include "shim/waiting/handover.h"
 #include "shim/waiting/waits.h"
 
@@ -30,6 +31,6 @@ extern "C" __attribute__((visibility("hidden"))) long forkmend_early_syscall(lon
 #endif
 
 FORKMEND_EXPORT ssize_t write(int fd, const void* buffer, size_t size) {
-  if (!quiet() && size == 8) handover::note_write(fd, size, FORKMEND_CALLER);
+  if (!quiet() && (size == 8 || trigger::any())) handover::note_write(fd, size, FORKMEND_CALLER);
   return real().write(fd, buffer, size);
 }

@@ -40,7 +40,7 @@ FORKMEND_EXPORT int thrd_join(thrd_t thread, int* result) {
 }
 
 FORKMEND_EXPORT int pthread_tryjoin_np(pthread_t thread, void** result) {
-  return waiting::try_join(thread, result);
+  return waiting::try_join(thread, result, FORKMEND_CALLER);
 }
 
 FORKMEND_EXPORT int pthread_timedjoin_np(pthread_t thread, void** result,
@@ -53,10 +53,9 @@ FORKMEND_EXPORT int pthread_clockjoin_np(pthread_t thread, void** result, clocki
   return waiting::clock_join(thread, result, clock, deadline, FORKMEND_CALLER);
 }
 
-FORKMEND_EXPORT int pthread_detach(pthread_t thread) {
-  int error = 0;
-  return threads::settle_lost(thread, nullptr, error) ? error : real().pthread_detach(thread);
-}
+FORKMEND_EXPORT int pthread_detach(pthread_t thread) { return threads::detach(thread); }
+
+FORKMEND_EXPORT int thrd_detach(thrd_t thread) { return c11::result(threads::detach(thread)); }
 
 FORKMEND_EXPORT int pthread_kill(pthread_t thread, int signal) {
   const int error = threads::refuse_lost(thread);
@@ -66,6 +65,12 @@ FORKMEND_EXPORT int pthread_kill(pthread_t thread, int signal) {
 FORKMEND_EXPORT int pthread_cancel(pthread_t thread) {
   const int error = threads::refuse_lost(thread);
   return error != 0 ? error : real().pthread_cancel(thread);
+}
+
+FORKMEND_EXPORT int pthread_sigmask(int how, const sigset_t* set, sigset_t* old) {
+  const int result = real().pthread_sigmask(how, set, old);
+  if (!quiet() && set != nullptr) threads::note_mask();
+  return result;
 }
 
 FORKMEND_EXPORT int pthread_setname_np(pthread_t thread, const char* name) {

@@ -141,6 +141,8 @@ void collect() {
     // A thread that was just handed a mutex and stands at the gate owns it without a list entry.
     if (t.wait.call.load() != WaitCall::none && t.wait.mutex != nullptr)
       add(t.wait.mutex, t, HeldKind::mutex, false);
+    if (t.wait.call.load() == WaitCall::rwlock_wrlock)
+      add(t.wait.object, t, HeldKind::rwlock_write, false);
     return true;
   });
 }

@@ -163,7 +163,10 @@ void report_stop_missed(const Runtime& runtime, std::string_view step, Nanosecon
         step == "stop" ? "its stop callback did not return" : "its threads did not end");
 }
 
-void report_respawn_failed(const Runtime& runtime, int error) {
+void report_respawn_failed(Runtime& runtime, int error) {
+  // Each enqueue tries again: ten in a row say as much as ten thousand.
+  const int before = runtime.failures.fetch_add(1);
+  if (before >= 10 && before % 100 != 0) return;
   Text<4096> line;
   Json json(line);
   report_file::begin_event(json, "respawn-failed");
@@ -173,6 +176,20 @@ void report_respawn_failed(const Runtime& runtime, int error) {
   if (settings.log == Log::info)
     say("{} could not start its threads (errno {}); the next enqueue tries again", runtime.name,
         error);
+}
+
+void report_not_resumed(const Runtime& runtime, const Thread* thread, std::string_view reason) {
+  Text<4096> line;
+  Json json(line);
+  report_file::begin_event(json, "not-resumed");
+  json.field("runtime", runtime.name).field("thread", thread != nullptr ? thread->name : "");
+  json.field("tid_in_parent", thread != nullptr ? thread->tid.load() : 0);
+  json.field("reason", reason).close('}');
+  line.end_line();
+  report_file::write_line(line.view());
+  if (settings.log == Log::info)
+    say("{} is not resumed: thread \"{}\": {}", runtime.name, thread != nullptr ? thread->name : "",
+        reason);
 }
 
 }  // namespace forkmend

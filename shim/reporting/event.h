@@ -15,6 +15,7 @@
 namespace forkmend {
 
 struct Runtime;
+struct Thread;
 
 // A line on stderr: "forkmend[PID]: ...". For FORKMEND_LOG=info; the caller tests the setting.
 template <class... Args>
@@ -51,6 +52,9 @@ void report_stop_missed(const Runtime& runtime, std::string_view step, Nanosecon
                         Nanoseconds allowed);
 
 // The respawn callback failed with an errno value; the next enqueue tries again.
-void report_respawn_failed(const Runtime& runtime, int error);
+void report_respawn_failed(Runtime& runtime, int error);
+
+// A runtime's threads cannot be resumed in this process: whose thread stands in the way, and why.
+void report_not_resumed(const Runtime& runtime, const Thread* thread, std::string_view reason);
 
 }  // namespace forkmend

@@ -167,6 +167,8 @@ bool is_in_allocator(const void* address) {
   return false;
 }
 
+bool has_allocator() { return allocator_count.load(std::memory_order_acquire) > 0; }
+
 int count() { return used.load(std::memory_order_acquire); }
 const Module& at(int index) { return table.existing()->module[index]; }
 int index_of(const Module& module) { return static_cast<int>(&module - table.existing()->module); }

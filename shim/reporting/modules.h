@@ -36,6 +36,9 @@ const Module* find_or_refresh(const void* address);
 // beside other allocators"). Async-signal-safe, a few comparisons.
 bool is_in_allocator(const void* address);
 
+// True if this process has an allocator that is known not to be libc's.
+bool has_allocator();
+
 // Brings the map up to date if objects were loaded or unloaded since. Takes the loader's lock for a
 // moment: not on the child or signal path.
 void refresh();

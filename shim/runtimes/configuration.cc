@@ -40,6 +40,7 @@ Lazy<Files> files;
 int loaded_count;
 int setting_text_used;
 std::atomic<bool> done{false};
+std::atomic<bool> some_resume{false}, some_resume_by_name{false};  // as of load()
 
 void report_problem(std::string_view where, std::string_view value, std::string_view expected) {
   report_setting(where, value, expected);
@@ -161,12 +162,14 @@ void check_policy_setting() {
     if (colon == std::string_view::npos || !parse_policy(item.substr(colon + 1), policy))
       report_setting(
           "FORKMEND_POLICY", item,
-          "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, NAME:callback, NAME:eager");
+          "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, NAME:callback, NAME:resume, "
+          "NAME:eager");
   });
 }
 
-bool disabled(const char* name) {
-  bool off = false;
+bool disabled(const Profile& profile) {
+  const std::string_view name(profile.name);
+  bool off = profile.opt_in != 0;
   for_each_item(settings.profiles, [&](std::string_view item) {
     if (item.front() == '-' && item.substr(1) == name) off = true;
     if (item.front() == '+' && item.substr(1) == name) off = false;
@@ -186,12 +189,28 @@ template <class Matches>
 Match find(Matches&& matches) {
   for (int i = loaded_count - 1; i >= 0; i--) {
     const Loaded& file = files.existing()->loaded[i];
-    if (matches(file.profile) && !disabled(file.profile.name)) return {&file.profile, file.file};
+    if (matches(file.profile) && !disabled(file.profile)) return {&file.profile, file.file};
   }
   for (const Profile& profile : kBuiltIn) {
-    if (matches(profile) && !disabled(profile.name)) return {&profile, "built in"};
+    if (matches(profile) && !disabled(profile)) return {&profile, "built in"};
   }
   return {nullptr, "none"};
+}
+
+bool resumes_in_force(const Profile& p) { return resumes(policy_for(p.name, p.policy)); }
+
+void see_who_resumes() {
+  bool any = find(resumes_in_force).profile != nullptr;
+  for_each_item(settings.policy, [&](std::string_view item) {  // runtimes without a profile
+    Policy policy;
+    const std::size_t colon = item.rfind(':');
+    if (colon != std::string_view::npos && parse_policy(item.substr(colon + 1), policy))
+      any |= resumes(policy);
+  });
+  const Match by_name =
+      find([](const Profile& p) { return p.thread[0][0] != '\0' && resumes_in_force(p); });
+  some_resume_by_name.store(by_name.profile != nullptr);
+  some_resume.store(any);
 }
 
 }  // namespace
@@ -213,6 +232,7 @@ void load() {
   if (settings.config[0] != '\0') read_file(settings.config);
   read_profiles_setting();
   check_policy_setting();
+  see_who_resumes();
 }
 
 Match find_by_dso(const char* path) {
@@ -226,6 +246,13 @@ Match find_by_thread(const char* name) {
 Match find_by_python(const char* module) {
   return find([&](const Profile& p) { return any_match(p.python, module); });
 }
+
+bool may_resume() {
+  if (done.load(std::memory_order_acquire)) return some_resume.load(std::memory_order_relaxed);
+  return settings.policy[0] != '\0' || settings.profiles[0] != '\0' || settings.config[0] != '\0';
+}
+
+bool resumes_by_thread_name() { return some_resume_by_name.load(std::memory_order_relaxed); }
 
 Policy policy_for(std::string_view name, Policy fallback) {
   Policy policy = fallback;

@@ -29,6 +29,14 @@ Match find_by_thread(const char* name);
 // The same for the modules of Python threads; FORKMEND_PROFILES=+python:GLOB is a profile as well.
 Match find_by_python(const char* module);
 
+// False if no runtime's policy resumes its threads: nothing is kept for that then. Before the
+// configuration is read, which is at the first thread: true where there are settings of it. (What
+// /etc/forkmend.toml alone resumes is seen from the first thread on.)
+bool may_resume();
+
+// True if a profile that names threads resumes them: who is meant is known only when they run.
+bool resumes_by_thread_name();
+
 // The policy in force for a runtime called `name` (FORKMEND_POLICY), else `fallback`.
 Policy policy_for(std::string_view name, Policy fallback);
 

@@ -48,6 +48,7 @@ std::string initialiser(const Profile& profile) {
          patterns(profile.python_enqueue) + ",\n " + patterns(profile.python_pending) +
          ",\n ::forkmend::Policy::" + kPolicyNames[static_cast<std::size_t>(profile.policy)] +
          ",\n " + (profile.settle != 0 ? "1" : "0") + ", " + (profile.asks_first != 0 ? "1" : "0") +
+         ",\n " + std::to_string(profile.drain_ms) + ", " + (profile.opt_in != 0 ? "1" : "0") +
          ",\n " + literal(profile.measured) + ",\n " + literal(profile.fix_now) + ",\n " +
          literal(profile.fix_code) + "},\n";
 }

@@ -18,12 +18,18 @@ enum class Policy : std::uint8_t {
   quiesce,   // its own pause is called before fork
   drain,     // fork waits for the safepoint
   callback,  // drain, and the runtime's own respawn function at the first enqueue
-  eager,     // the same at once, in the child: no trigger is visible
+  resume,    // drain, and its threads go on in the child at the first enqueue
+  eager,     // callback or resume at once, in the child: no trigger is visible
 };
 
-inline constexpr int kPolicyCount = 6;
-inline constexpr const char* kPolicyNames[kPolicyCount] = {"leave", "report",   "quiesce",
-                                                           "drain", "callback", "eager"};
+inline constexpr int kPolicyCount = 7;
+inline constexpr const char* kPolicyNames[kPolicyCount] = {"leave",    "report", "quiesce", "drain",
+                                                           "callback", "resume", "eager"};
+
+// Whether a runtime's threads go on in the child.
+constexpr bool resumes(Policy policy) {
+  return policy == Policy::resume || policy == Policy::eager;
+}
 
 // Limits of one profile. A profile file that exceeds one is refused with the line and the limit.
 inline constexpr std::size_t kProfileNameSize = 64;       // "python:" and a dotted module name
@@ -49,6 +55,12 @@ struct Profile {
   // Asks first: before its threads enter the interpreter they ask whether it runs, and panic when
   // it does not (pyo3 from 0.26 on). While it finalises such a thread is parked when it asks.
   std::uint8_t asks_first;
+  // How long a fork may wait for it, in milliseconds, where its policy resumes and
+  // FORKMEND_DRAIN_MS is not set; 0: as for all. Longer: its threads are lost in the child when it
+  // misses the fork.
+  std::uint32_t drain_ms;
+  // In force only where FORKMEND_PROFILES names it: it matches more than one library.
+  std::uint8_t opt_in;
   char measured[kProfileMeasuredSize];  // package versions the profile was measured with
   char fix_now[kProfileNoteSize];       // what switching its cure on again does, as tested
   char fix_code[kProfileNoteSize];      // tested change of the program

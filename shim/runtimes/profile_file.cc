@@ -74,6 +74,8 @@ bool has_control(std::string_view text) {
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
+constexpr long kLongestDrainMs = 60'000;  // a fork that takes longer is taken for a hang
+
 class Reader {
  public:
   explicit Reader(ProfileFile& out) : out_(out) {}
@@ -254,12 +256,12 @@ class Reader {
     int name_line = line;
     if (top_level) {
       unknown_keys(table, "the profile",
-                   {"name", "policy", "settle", "asks_first", "measured", "match", "python", "fix",
-                    "profile", "settings"});
+                   {"name", "policy", "settle", "asks_first", "drain_ms", "opt_in", "measured",
+                    "match", "python", "fix", "profile", "settings"});
     } else {
-      unknown_keys(
-          table, "[[profile]]",
-          {"name", "policy", "settle", "asks_first", "measured", "match", "python", "fix"});
+      unknown_keys(table, "[[profile]]",
+                   {"name", "policy", "settle", "asks_first", "drain_ms", "opt_in", "measured",
+                    "match", "python", "fix"});
     }
 
     if (const toml::node* node = table.get("name")) {
@@ -297,6 +299,25 @@ class Reader {
 
     flag_into(profile.settle, table.get("settle"), "settle");
     flag_into(profile.asks_first, table.get("asks_first"), "asks_first");
+
+    if (const toml::node* node = table.get("opt_in")) {
+      if (const auto* opt_in = node->as_boolean()) {
+        profile.opt_in = opt_in->get() ? 1 : 0;
+      } else {
+        wrong_type(*node, "opt_in", "write true or false, without quotes");
+      }
+    }
+
+    if (const toml::node* node = table.get("drain_ms")) {
+      const auto* drain = node->as_integer();
+      if (drain == nullptr) {
+        wrong_type(*node, "drain_ms", "write a number of milliseconds");
+      } else if (drain->get() < 1 || drain->get() > kLongestDrainMs) {
+        problem(line_of(*node), "drain_ms is out of range: use 1 to 60000");
+      } else {
+        profile.drain_ms = static_cast<std::uint32_t>(drain->get());
+      }
+    }
 
     read_measured(profile, table.get("measured"));
     read_match(profile, table.get("match"), name_line);

@@ -40,6 +40,7 @@ void clear(Runtime& r) {
   r.profile_origin = "none";
   r.policy = Policy::report;
   r.settle = false;
+  r.drain = settings.drain;
   r.from_api = false;
   r.live.store(0);
   r.misses.store(0);
@@ -48,6 +49,11 @@ void clear(Runtime& r) {
   r.callbacks = {};
   r.user = nullptr;
   r.reviving.store(0);
+  r.failures.store(0);
+  r.resumable.store(false);
+  r.put_off.store(false);
+  r.objects_rebuilt = false;
+  r.images = nullptr;
 }
 
 Runtime* make(std::string_view name) {
@@ -72,6 +78,8 @@ Runtime* for_profile(const configuration::Match& match, const modules::Module* m
   r->policy = configuration::policy_for(r->name, known ? match.profile->policy : Policy::report);
   r->settle = known && match.profile->settle != 0;
   if (r->policy == Policy::quiesce) reviving::prepare_quiesce(*r);
+  if (known && resumes(r->policy) && match.profile->drain_ms != 0 && !settings.drain_given)
+    r->drain = match.profile->drain_ms * kMillisecond;
   if (known && settings.log == Log::info)
     say("recognised {}: threads of {}, policy {}", r->name, module->path,
         kPolicyNames[static_cast<int>(r->policy)]);
@@ -189,6 +197,7 @@ void after_fork_child(const ChildEntry&) {
     r.live.store(own, std::memory_order_relaxed);
     r.enqueued.store(0, std::memory_order_relaxed);
     r.reviving.store(0, std::memory_order_relaxed);
+    if (r.failures.load(std::memory_order_relaxed) != 0) r.failures.store(0);
   }
   lock.unlock();
   registered_threads.store(self != nullptr && self->registered ? 1 : 0, std::memory_order_relaxed);

@@ -29,6 +29,7 @@ struct Runtime {
   const char* profile_origin;  // "built in", a file's path, "API" or "none"
   Policy policy;
   bool settle;
+  Nanoseconds drain;  // how long a fork may wait for it
   bool from_api;
   std::atomic<bool> in_use;
   std::atomic<int> live;  // its threads in this process
@@ -42,6 +43,13 @@ struct Runtime {
   forkmend_callbacks callbacks;
   void* user;
   std::atomic<std::uint32_t> reviving;  // 0 idle, 1 a thread is calling respawn
+  std::atomic<int> failures;            // revivals that failed in this process
+  // Of policies that resume, in a child (reviving/resume.h).
+  std::atomic<bool> resumable;  // its threads are lost and wait for the first enqueue
+  std::atomic<bool> put_off;    // the first enqueue may have been in a signal handler
+  bool objects_rebuilt;         // its kernel objects are the child's own
+  char* images;                 // what lay outside of its threads' stacks, while they are made anew
+  std::size_t images_size;
 };
 
 namespace runtimes {

@@ -1,5 +1,6 @@
 #include "shim/threads/create.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "shim/base/armed.h"
@@ -9,11 +10,17 @@
 #include "shim/base/text.h"
 #include "shim/forking/gate.h"
 #include "shim/forking/protocol.h"
+#include "shim/interpose/c11.h"
 #include "shim/locks/layout.h"
 #include "shim/python/entry.h"
+#include "shim/reviving/image.h"
+#include "shim/reviving/resume.h"
+#include "shim/reviving/trigger.h"
+#include "shim/runtimes/configuration.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/apart.h"
 #include "shim/threads/first.h"
+#include "shim/threads/stacks.h"
 #include "shim/threads/thread.h"
 
 namespace forkmend::threads {
@@ -34,7 +41,7 @@ const void* start_symbol(const void* caller, void* (*start)(void*), void* argume
 // The end of a thread, by return, pthread_exit or cancellation.
 void ended(void* record) {
   Thread* t = static_cast<Thread*>(record);
-  if (!t->registered) {
+  if (!t->registered && t->stack.load(std::memory_order_relaxed) == nullptr) {
     runtimes::leave(*t);
     current_thread = nullptr;
     release(t);
@@ -43,6 +50,10 @@ void ended(void* record) {
   // Destructors of thread-local objects still run, and may be half way through something at a fork:
   // the record counts until the kernel says that the thread is gone (reap).
   t->state.store(ThreadState::exiting);
+}
+
+void note_mask_of(Stack& s) {
+  sys::call(SYS_rt_sigprocmask, SIG_SETMASK, 0, sys::arg(&s.mask), sizeof s.mask);
 }
 
 // False: another thread is started in its place, and this one is to end.
@@ -81,12 +92,85 @@ int trampoline_c11(void* record) {
   return result;
 }
 
+// --- threads that can be resumed -----------------------------------------------------------------
+
+FORKMEND_NOINLINE void* run(Thread* t) {
+  begin(t);
+  if (t->start_c11 == nullptr) return t->start(t->argument);
+  return reinterpret_cast<void*>(static_cast<long>(t->start_c11(t->argument)));
+}
+
+// Its frame is the same, at the same place, in a thread that is made anew: when the thread's own
+// frames return, they return into this one. Those lie below the pad; what is above is used again,
+// from the top, when the thread is made anew.
+FORKMEND_NOINLINE void* trampoline_on_stack(void* record) {
+  Thread* t = static_cast<Thread*>(record);
+  Stack* s = t->stack.load(std::memory_order_relaxed);
+  const bool anew = s->image != nullptr;
+  const void* frame = __builtin_frame_address(0);
+  if (anew) {
+    if (!resume::arrive(*s, frame)) return nullptr;
+  } else {
+    s->frame = frame;
+    s->handle = pthread_self();
+    image::see(s->handle, s->base.load() + s->size);
+    note_mask_of(*s);
+  }
+  void* result;
+  pthread_cleanup_push(ended, t);
+  if (anew) resume::go_on(*t, *s);
+  auto* pad = static_cast<volatile char*>(__builtin_alloca(stacks::kPad));
+  pad[0] = 0;
+  result = run(t);
+  asm volatile("" ::"r"(pad) : "memory");
+  pthread_cleanup_pop(1);
+  return result;
+}
+
+// Whether the thread is to have a stack that outlives it in a child. Threads that a profile names
+// get their names when they run: all threads of libraries without a profile are then candidates.
+bool wants_stack(const Thread& t) {
+  const Runtime* r = t.runtime;
+  if (r == nullptr || r->from_api || !configuration::may_resume()) return false;
+  const bool candidate =
+      resumes(r->policy) || (r->profile == nullptr && configuration::resumes_by_thread_name());
+  return candidate && image::probe() && !modules::has_allocator();
+}
+
+constexpr int kNoStack = -1;
+
+// As pthread_create, on a stack of the shim's own where that is wanted and to be had.
+int create_thread(Thread* t, pthread_t* handle, const pthread_attr_t* attributes) {
+  pthread_attr_t own;
+  Stack* s = wants_stack(*t) ? stacks::take(attributes, own) : nullptr;
+  if (s == nullptr) return kNoStack;
+  s->owner.store(t);
+  t->stack.store(s);
+  const int result = real().pthread_create(handle, &own, trampoline_on_stack, t);
+  if (result != 0) {
+    t->stack.store(nullptr);
+    stacks::give_back(s);
+  }
+  return result;
+}
+
 }  // namespace
+
+void note_mask() {
+  Thread* t = self();
+  Stack* s = t != nullptr ? t->stack.load(std::memory_order_relaxed) : nullptr;
+  if (s != nullptr) note_mask_of(*s);
+}
+
+int make_anew(Thread* t, pthread_t* handle, const pthread_attr_t* attributes) {
+  return real().pthread_create(handle, attributes, trampoline_on_stack, t);
+}
 
 void reap() {
   for_each([](Thread& t) {
     if (t.state.load() == ThreadState::exiting && is_live(t) &&
         !sys::thread_exists(sys::getpid(), t.tid.load(std::memory_order_relaxed))) {
+      stacks::thread_gone(t);
       runtimes::leave(t);
       release(&t);
     }
@@ -99,6 +183,7 @@ namespace {
 Thread* prepare(const void* caller, const void* symbol) {
   before_first();
   if (live.load(std::memory_order_relaxed) <= 1) forking::catch_up();
+  trigger::on_create(caller);
   if (runtimes::registered_threads.load(std::memory_order_relaxed) > 0) reap();
   Thread* t = allocate();
   if (t == nullptr) return nullptr;
@@ -126,9 +211,12 @@ int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*start)(v
     if (t == nullptr) return real().pthread_create(handle, attributes, start, argument);
     t->start = start;
     t->argument = argument;
-    t->apart.store(apart.active() ? kUndecided : kStays, std::memory_order_relaxed);
-    t->detaches.store(apart.detached(), std::memory_order_relaxed);
-    const int result = real().pthread_create(handle, apart.attributes(), trampoline, t);
+    int result = create_thread(t, handle, attributes);
+    if (result == kNoStack) {
+      t->apart.store(apart.active() ? kUndecided : kStays, std::memory_order_relaxed);
+      t->detaches.store(apart.detached(), std::memory_order_relaxed);
+      result = real().pthread_create(handle, apart.attributes(), trampoline, t);
+    }
     if (result != 0) undo(t);
     if (result != 0 || stays(*t, *handle)) return result;
   }
@@ -140,8 +228,12 @@ int create_c11(thrd_t* handle, thrd_start_t start, void* argument, const void* c
     if (t == nullptr) return real().thrd_create(handle, start, argument);
     t->start_c11 = start;
     t->argument = argument;
-    t->apart.store(watch::needed() ? kUndecided : kStays, std::memory_order_relaxed);
-    const int result = real().thrd_create(handle, trampoline_c11, t);
+    const int error = create_thread(t, handle, nullptr);
+    int result = c11::result(error);
+    if (error == kNoStack) {
+      t->apart.store(watch::needed() ? kUndecided : kStays, std::memory_order_relaxed);
+      result = real().thrd_create(handle, trampoline_c11, t);
+    }
     if (result != thrd_success) undo(t);
     if (result != thrd_success || stays(*t, *handle)) return result;
   }

@@ -5,6 +5,8 @@
 #include "shim/base/armed.h"
 #include "shim/base/real.h"
 #include "shim/forking/protocol.h"
+#include "shim/reviving/trigger.h"
+#include "shim/threads/stacks.h"
 #include "shim/waiting/watch.h"
 
 namespace forkmend::threads {
@@ -33,7 +35,9 @@ Thread* lost_with_handle(pthread_t handle) {
 }
 
 int refuse_lost(pthread_t handle) {
-  return any_lost() && lost_with_handle(handle) != nullptr ? ESRCH : 0;
+  if (!any_lost()) return 0;
+  trigger::on_act(handle);
+  return lost_with_handle(handle) != nullptr ? ESRCH : 0;
 }
 
 bool settle_lost(pthread_t handle, void** result, int& error) {
@@ -46,6 +50,13 @@ bool settle_lost(pthread_t handle, void** result, int& error) {
   // The thread that kept the handle taken (apart.h): it ended long ago.
   if (t->kept.exchange(false)) real().pthread_detach(handle);
   return true;
+}
+
+int detach(pthread_t handle) {
+  int error = 0;
+  if (!settle_lost(handle, nullptr, error)) error = real().pthread_detach(handle);
+  if (error == 0) stacks::detached(handle);
+  return error;
 }
 
 }  // namespace forkmend::threads

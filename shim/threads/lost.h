@@ -16,10 +16,14 @@ namespace forkmend::threads {
 // The lost thread that has this handle, or null: there is none, or a live thread has it.
 Thread* lost_with_handle(pthread_t handle);
 
-// For a function that acts on a thread: ESRCH if it is lost, 0 if libc is to be asked.
+// For a function that acts on a thread: ESRCH if it is lost (and cannot be resumed for it), 0 if
+// libc is to be asked.
 int refuse_lost(pthread_t handle);
 
 // A join, or a detach. True: the thread is lost, `error` is the result (0, the second time ESRCH).
 bool settle_lost(pthread_t handle, void** result, int& error);
+
+// As pthread_detach. One that is lost and may yet be resumed goes on detached.
+int detach(pthread_t handle);
 
 }  // namespace forkmend::threads

@@ -98,6 +98,7 @@ Thread* allocate() {
   t->settled.store(false, std::memory_order_relaxed);
   t->kept.store(false, std::memory_order_relaxed);
   t->runtime = nullptr;
+  t->stack.store(nullptr, std::memory_order_relaxed);
   t->registered = false;
   t->gated.store(false, std::memory_order_relaxed);
   t->invisible.store(0, std::memory_order_relaxed);

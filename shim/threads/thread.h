@@ -19,6 +19,7 @@
 namespace forkmend {
 
 struct Runtime;
+struct Stack;
 
 // What the safepoint sees of a thread. LEAVING is stored first and the gate is looked at after: a
 // plain flag races (FACTS, "The gate beside other allocators").
@@ -63,9 +64,9 @@ struct WatchState {
   const void* object;
   WaitCall call;
   bool reported;
-  bool spurious;  // the last slice was handed to the caller as a spurious wakeup
+  bool spurious;     // the last slice was handed to the caller as a spurious wakeup
   bool interrupted;  // a handler of the program's ran, or is due, since the last slice
-  bool slicing;   // inside one: libc may call an interposed clock_gettime that locks (libfaketime)
+  bool slicing;  // inside one: libc may call an interposed clock_gettime that locks (libfaketime)
 };
 
 // A pointer that its thread sets (it adopts itself into a runtime) while a forking thread reads it.
@@ -105,6 +106,7 @@ struct alignas(64) Thread {
   const void* creator;       // return address of the call that created it
   const void* start_symbol;  // start routine, or the vtable of a std::thread's state
   RuntimePointer runtime;
+  std::atomic<Stack*> stack;  // of the shim's own (threads/stacks.h), or null
   // What it does now.
   std::atomic<ThreadState> state;
   std::atomic<bool> registered;      // of a runtime whose policy has a gate

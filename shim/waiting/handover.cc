@@ -3,6 +3,7 @@
 #include "shim/base/lazy.h"
 #include "shim/base/spinlock.h"
 #include "shim/python/bridge.h"
+#include "shim/reviving/trigger.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/waiting/blocking.h"
 
@@ -85,13 +86,14 @@ LostWait* lost_wait(const void* object) {
   return nullptr;
 }
 
-void note(const void* object, const void* caller) {
+void note(const void* object, const void* caller, bool in_handlers) {
   Thread* t = waiting::enter();
   if (t != nullptr) {
     t->signalled[t->signalled_next % kSignalledSlots] = object;
     t->signalled_next++;
   }
   if (FORKMEND_LIKELY(!watch::needed())) return;
+  trigger::on_wake(object, caller, in_handlers);
   // The interpreter signals its own lock at the same address as before the fork, where lost threads
   // waited for it: no work. An extension that signals is another matter, with the GIL or without.
   if (python::is_interpreters(caller)) return;
@@ -105,6 +107,7 @@ void note(const void* object, const void* caller) {
 
 void note_write(int fd, std::size_t size, const void* caller) {
   waiting::enter();
+  trigger::on_write(fd, caller);
   if (!watch::needed() || size != sizeof(std::uint64_t)) return;
   if (Runtime* r = lost_runtime_of(caller))
     set_evidence(reinterpret_cast<const void*>(static_cast<long>(fd)), nullptr, r);

@@ -13,7 +13,8 @@
 namespace forkmend::handover {
 
 // The calling thread signals a condition variable, posts a semaphore or wakes a futex.
-void note(const void* object, const void* caller);
+// `in_handlers`: by a call that signal handlers may make.
+void note(const void* object, const void* caller, bool in_handlers);
 // It writes to a descriptor: eight bytes are an eventfd's wake-up.
 void note_write(int fd, std::size_t size, const void* caller);
 
@@ -37,9 +38,10 @@ struct LostWait {
 };
 // Null if no lost thread was parked on it.
 LostWait* lost_wait(const void* object);
+// Null also if it was resumed since.
 inline const Thread* lost_waiter(const void* object) {
   const LostWait* wait = lost_wait(object);
-  return wait != nullptr ? wait->thread : nullptr;
+  return wait != nullptr && threads::is_lost(*wait->thread) ? wait->thread : nullptr;
 }
 
 void after_fork_child(const ChildEntry&);

@@ -7,6 +7,7 @@
 #include "shim/locks/layout.h"
 #include "shim/locks/lost_waiters.h"
 #include "shim/locks/orphan.h"
+#include "shim/reviving/trigger.h"
 #include "shim/waiting/blocking.h"
 
 namespace forkmend::waiting {
@@ -56,11 +57,21 @@ int lock_watched(Thread& t, pthread_mutex_t* m) {
 template <class Lock>
 int lock_blocking(Thread& t, pthread_mutex_t* m, Nanoseconds timeout, const void* caller,
                   Lock&& lock) {
+  trigger::on_block(WaitCall::mutex_lock, m, caller);
   const Blocking blocking(t, WaitCall::mutex_lock, m, caller, timeout, m);
   gate::Park park(t, caller);
-  const int result = lock();
+  int result;
+  const auto take = [&] { result = lock(); };
+  const auto give_back = [&] {
+    if (result == 0) real().pthread_mutex_unlock(m);  // not EOWNERDEAD: it would be lost for good
+  };
+  const auto take_again = [&] {
+    if (result == 0) result = real().pthread_mutex_lock(m);
+  };
+  while (!park.run(take, give_back, take_again)) {
+  }
   if (taken(result)) {
-    park.leave_with([&] { real().pthread_mutex_unlock(m); }, [&] { real().pthread_mutex_lock(m); });
+    park.leave_with(give_back, take_again);
   } else {
     park.leave();
   }
@@ -95,12 +106,23 @@ int rwlock_take(pthread_rwlock_t* l, WaitCall call, HeldKind kind, const void* c
   put_right(l);
   int result = attempt();
   if (result == EBUSY || result == EAGAIN) {
+    trigger::on_block(call, l, caller);
     const Blocking blocking(*t, call, l, caller);
     gate::Park park(*t, caller);
-    result =
-        layout::rwlock_shared(l) ? whole() : sliced<int>(*t, ETIMEDOUT, ETIMEDOUT, whole, slice);
+    const auto take = [&] {
+      result =
+          layout::rwlock_shared(l) ? whole() : sliced<int>(*t, ETIMEDOUT, ETIMEDOUT, whole, slice);
+    };
+    const auto give_back = [&] {
+      if (result == 0) real().pthread_rwlock_unlock(l);
+    };
+    const auto take_again = [&] {
+      if (result == 0) whole();
+    };
+    while (!park.run(take, give_back, take_again)) {
+    }
     if (result == 0) {
-      park.leave_with([&] { real().pthread_rwlock_unlock(l); }, [&] { whole(); });
+      park.leave_with(give_back, take_again);
     } else {
       park.leave();
     }

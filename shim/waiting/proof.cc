@@ -168,6 +168,11 @@ void judge_handed_over(const Wait& wait, int others, Judgement& out) {
 
 }  // namespace
 
+bool nobody_else_could_end(const Thread& t) {
+  int others = 0;
+  return nobody_could_end_it(t, others);
+}
+
 void judge(Thread& t, Nanoseconds waited, Judgement& out) {
   const Wait& wait = t.wait;
   switch (wait.call.load()) {

@@ -35,6 +35,10 @@ struct Judgement {
   }
 };
 
+// True if no other thread of this process could end a wait of `t`: all are known and wait for ever
+// themselves.
+bool nobody_else_could_end(const Thread& t);
+
 // Judges the wait that `t`, the calling thread, has been in for `waited`.
 void judge(Thread& t, Nanoseconds waited, Judgement& out);
 

@@ -52,6 +52,18 @@ bool would_end(unsigned long signals) {
   return ends;
 }
 
+bool handled_signal_blocked() {
+  unsigned long mask = 0;
+  sys::call(SYS_rt_sigprocmask, SIG_BLOCK, 0, sys::arg(&mask), sizeof mask);
+  bool any = false;
+  if (mask == 0) return false;
+  for_each_handler([&](int signal, unsigned long) {
+    any = (mask >> (signal - 1) & 1) != 0;
+    return !any;
+  });
+  return any;
+}
+
 bool any_handler(unsigned long except) {
   bool any = false;
   for_each_handler([&](int signal, unsigned long) {

@@ -1,5 +1,7 @@
 #include "shim/waiting/waits.h"
 
+#include <type_traits>
+
 #include "shim/base/real.h"
 #include "shim/base/syscall.h"
 #include "shim/forking/gate.h"
@@ -7,7 +9,9 @@
 #include "shim/locks/layout.h"
 #include "shim/locks/lost_waiters.h"
 #include "shim/locks/orphan.h"
+#include "shim/reviving/trigger.h"
 #include "shim/threads/lost.h"
+#include "shim/threads/stacks.h"
 #include "shim/waiting/blocking.h"
 #include "shim/waiting/handover.h"
 #include "shim/waiting/restart.h"
@@ -15,21 +19,53 @@
 namespace forkmend::waiting {
 namespace {
 
+// What a wait comes to in a child where its thread was resumed: the value the caller sees, or none:
+// the wait is made again.
+struct Again {};
+
+// What a wait took and can give back while the gate is closed: bool give_back(result). Most take
+// nothing.
+struct Nothing {
+  template <class Result>
+  bool operator()(Result) const {
+    return false;
+  }
+};
+
 // A wait that holds nothing of its own: recorded, and parked while blocked.
-template <class Call>
+template <class Call, class Resumed, class GiveBack = Nothing>
 FORKMEND_INLINE auto plain(WaitCall call, const void* object, Nanoseconds timeout,
-                           const void* caller, Call&& function) {
+                           const void* caller, Call&& function, Resumed&& resumed,
+                           const GiveBack& give_back = {}) {
   Thread* t = enter();
   if (t == nullptr) return function();
+  trigger::on_block(call, object, caller);
   const Blocking blocking(*t, call, object, caller, timeout);
   gate::Park park(*t, caller);
-  const auto result = function();
+  decltype(function()) result;
+  bool given_back = false;
+  const auto wait = [&] { result = function(); };
+  const auto give = [&] { given_back = give_back(result); };
+  const auto again = [&] {
+    if (given_back) wait();
+  };
+  while (!park.run(wait, give, again)) {
+    if constexpr (!std::is_same_v<std::remove_cvref_t<Resumed>, Again>) {
+      result = resumed();
+      break;
+    }
+  }
   if (park) {
     const int error = errno;
     park.leave();
     errno = error;
   }
   return result;
+}
+
+int interrupted() {
+  errno = EINTR;
+  return -1;
 }
 
 Nanoseconds from_milliseconds(int ms) { return ms < 0 ? kNoTimeout : ms * kMillisecond; }
@@ -46,14 +82,20 @@ FORKMEND_INLINE int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, Nanoseconds
   Thread* t = enter();
   locks::forget_lost_waiters(c);
   if (t == nullptr) return function(nullptr);
+  trigger::on_block(WaitCall::cond_wait, c, caller);
   if (t->registered) locks::pop(*t, m);
   if (watch::needed()) locks::claim(*t, m);  // libc's wait unlocks it from inside
   int result;
   {
     const Blocking blocking(*t, WaitCall::cond_wait, c, caller, timeout, m);
     gate::Park park(*t, caller);
-    result = function(t);
-    park.leave_with([&] { real().pthread_mutex_unlock(m); }, [&] { real().pthread_mutex_lock(m); });
+    const auto unlock = [&] { real().pthread_mutex_unlock(m); };
+    const auto lock = [&] { real().pthread_mutex_lock(m); };
+    if (!park.run([&] { result = function(t); }, unlock, lock)) {
+      real().pthread_mutex_lock(m);
+      result = 0;  // a spurious wakeup
+    }
+    park.leave_with(unlock, lock);
   }
   if (t->registered) locks::push(*t, m, HeldKind::mutex);
   return result;
@@ -114,17 +156,32 @@ long futex_wait(long word, long operation, long value, long timeout, long second
   if (t == nullptr) return whole();
   if (t->registered) gate::pass(*t, caller);
   const auto* time = reinterpret_cast<const timespec*>(timeout);
+  trigger::on_block(WaitCall::futex, reinterpret_cast<const void*>(word), caller);
   const Blocking blocking(*t, WaitCall::futex, reinterpret_cast<const void*>(word), caller,
                           from_timespec(time));
   gate::Park park(*t, caller);
   const bool watched = time == nullptr && (operation & FUTEX_PRIVATE_FLAG) != 0;
-  const long result =
-      !watched ? whole()
-               : sliced<long>(*t, -ETIMEDOUT, -EINTR, whole, [&](const timespec& deadline) {
-                   return futex_slice(word, operation, value, deadline, mask);
-                 });
+  long result;
+  const auto wait = [&] {
+    result = !watched ? whole()
+                      : sliced<long>(*t, -ETIMEDOUT, -EINTR, whole, [&](const timespec& deadline) {
+                          return futex_slice(word, operation, value, deadline, mask);
+                        });
+  };
+  if (!park.run(wait)) result = -EINTR;
   park.leave();
   return result;
+}
+
+auto post_again(sem_t* s) {
+  return [s](int result) { return result == 0 && real().sem_post(s) == 0; };
+}
+
+// A join. True: the thread is lost and stays so, `error` is the result.
+bool settle_lost(pthread_t thread, void** result, const void* caller, int& error) {
+  enter();
+  trigger::on_block(WaitCall::join, reinterpret_cast<const void*>(thread), caller);
+  return threads::settle_lost(thread, result, error);
 }
 
 }  // namespace
@@ -150,62 +207,77 @@ int cond_clockwait(pthread_cond_t* c, pthread_mutex_t* m, clockid_t clock, const
 }
 
 int sem_wait(sem_t* s, const void* caller) {
-  return plain(WaitCall::sem_wait, s, kNoTimeout, caller, [&] {
-    Thread* t = threads::self();
-    if (t == nullptr || !watch::needed() || layout::sem_shared(s)) return real().sem_wait(s);
-    const int error = sliced<int>(
-        *t, ETIMEDOUT, EINTR, [&] { return real().sem_wait(s) == 0 ? 0 : errno; },
-        [&](const timespec& deadline) { return sem_slice(s, deadline); });
-    if (error == 0) return 0;
-    errno = error;
-    return -1;
-  });
+  return plain(
+      WaitCall::sem_wait, s, kNoTimeout, caller,
+      [&] {
+        Thread* t = threads::self();
+        if (t == nullptr || !watch::needed() || layout::sem_shared(s)) return real().sem_wait(s);
+        const int error = sliced<int>(
+            *t, ETIMEDOUT, EINTR, [&] { return real().sem_wait(s) == 0 ? 0 : errno; },
+            [&](const timespec& deadline) { return sem_slice(s, deadline); });
+        if (error == 0) return 0;
+        errno = error;
+        return -1;
+      },
+      Again(), post_again(s));
 }
 
 int sem_timedwait(sem_t* s, const timespec* deadline, const void* caller) {
-  return plain(WaitCall::sem_wait, s, to_nanoseconds(*deadline), caller,
-               [&] { return real().sem_timedwait(s, deadline); });
+  return plain(
+      WaitCall::sem_wait, s, to_nanoseconds(*deadline), caller,
+      [&] { return real().sem_timedwait(s, deadline); }, Again(), post_again(s));
 }
 
 int sem_clockwait(sem_t* s, clockid_t clock, const timespec* deadline, const void* caller) {
-  return plain(WaitCall::sem_wait, s, to_nanoseconds(*deadline), caller,
-               [&] { return real().sem_clockwait(s, clock, deadline); });
+  return plain(
+      WaitCall::sem_wait, s, to_nanoseconds(*deadline), caller,
+      [&] { return real().sem_clockwait(s, clock, deadline); }, Again(), post_again(s));
 }
 
 int join(pthread_t thread, void** result, const void* caller) {
   int error = 0;
-  if (threads::settle_lost(thread, result, error)) return error;
-  return plain(WaitCall::join, reinterpret_cast<const void*>(thread), kNoTimeout, caller, [&] {
-    Thread* t = threads::self();
-    if (t == nullptr || !watch::needed()) return real().pthread_join(thread, result);
-    return sliced<int>(
-        *t, ETIMEDOUT, ETIMEDOUT, [&] { return real().pthread_join(thread, result); },
-        [&](const timespec& deadline) {
-          return real().pthread_clockjoin_np(thread, result, CLOCK_MONOTONIC, &deadline);
-        });
-  });
+  if (settle_lost(thread, result, caller, error)) return error;
+  error = plain(
+      WaitCall::join, reinterpret_cast<const void*>(thread), kNoTimeout, caller,
+      [&] {
+        Thread* t = threads::self();
+        if (t == nullptr || !watch::needed()) return real().pthread_join(thread, result);
+        return sliced<int>(
+            *t, ETIMEDOUT, ETIMEDOUT, [&] { return real().pthread_join(thread, result); },
+            [&](const timespec& deadline) {
+              return real().pthread_clockjoin_np(thread, result, CLOCK_MONOTONIC, &deadline);
+            });
+      },
+      Again());
+  if (error == 0) threads::stacks::joined(thread);
+  return error;
 }
 
-int try_join(pthread_t thread, void** result) {
+int try_join(pthread_t thread, void** result, const void* caller) {
   int error = 0;
-  return threads::settle_lost(thread, result, error) ? error
-                                                     : real().pthread_tryjoin_np(thread, result);
+  if (settle_lost(thread, result, caller, error)) return error;
+  error = real().pthread_tryjoin_np(thread, result);
+  if (error == 0) threads::stacks::joined(thread);
+  return error;
 }
 
 int clock_join(pthread_t thread, void** result, clockid_t clock, const timespec* deadline,
                const void* caller) {
   int error = 0;
-  if (threads::settle_lost(thread, result, error)) return error;
-  return plain(WaitCall::join, reinterpret_cast<const void*>(thread), from_timespec(deadline),
-               caller,
-               [&] { return real().pthread_clockjoin_np(thread, result, clock, deadline); });
+  if (settle_lost(thread, result, caller, error)) return error;
+  error = plain(
+      WaitCall::join, reinterpret_cast<const void*>(thread), from_timespec(deadline), caller,
+      [&] { return real().pthread_clockjoin_np(thread, result, clock, deadline); }, Again());
+  if (error == 0) threads::stacks::joined(thread);
+  return error;
 }
 
 int barrier_wait(pthread_barrier_t* b, const void* caller) {
   // glibc has no timed form, so it cannot be taken in slices: recorded only.
   locks::forget_lost_waiters(b);
-  return plain(WaitCall::barrier_wait, b, kNoTimeout, caller,
-               [&] { return real().pthread_barrier_wait(b); });
+  return plain(
+      WaitCall::barrier_wait, b, kNoTimeout, caller, [&] { return real().pthread_barrier_wait(b); },
+      Again());
 }
 
 long futex(long word, long operation, long value, long timeout, long second, long mask,
@@ -213,7 +285,7 @@ long futex(long word, long operation, long value, long timeout, long second, lon
   if (!is_futex_wait(operation)) {
     const long command = operation & FUTEX_CMD_MASK;
     if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET)
-      handover::note(reinterpret_cast<const void*>(word), caller);
+      handover::note(reinterpret_cast<const void*>(word), caller, true);
     return real().syscall(SYS_futex, word, operation, value, timeout, second, mask);
   }
   const long result = futex_wait(word, operation, value, timeout, second, mask, caller);
@@ -223,60 +295,78 @@ long futex(long word, long operation, long value, long timeout, long second, lon
 }
 
 int epoll_wait(int fd, epoll_event* events, int count, int timeout_ms, const void* caller) {
-  return plain(WaitCall::epoll_wait, descriptor(fd), from_milliseconds(timeout_ms), caller,
-               [&] { return real().epoll_wait(fd, events, count, timeout_ms); });
+  return plain(
+      WaitCall::epoll_wait, descriptor(fd), from_milliseconds(timeout_ms), caller,
+      [&] { return real().epoll_wait(fd, events, count, timeout_ms); }, interrupted);
 }
 
 int epoll_pwait(int fd, epoll_event* events, int count, int timeout_ms, const sigset_t* mask,
                 const void* caller) {
-  return plain(WaitCall::epoll_wait, descriptor(fd), from_milliseconds(timeout_ms), caller,
-               [&] { return real().epoll_pwait(fd, events, count, timeout_ms, mask); });
+  return plain(
+      WaitCall::epoll_wait, descriptor(fd), from_milliseconds(timeout_ms), caller,
+      [&] { return real().epoll_pwait(fd, events, count, timeout_ms, mask); }, interrupted);
 }
 
 int poll(pollfd* fds, nfds_t count, int timeout_ms, const void* caller) {
-  return plain(WaitCall::poll, nullptr, from_milliseconds(timeout_ms), caller,
-               [&] { return real().poll(fds, count, timeout_ms); });
+  return plain(
+      WaitCall::poll, nullptr, from_milliseconds(timeout_ms), caller,
+      [&] { return real().poll(fds, count, timeout_ms); }, interrupted);
 }
 
 int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask,
           const void* caller) {
-  return plain(WaitCall::poll, nullptr, from_timespec(timeout), caller,
-               [&] { return real().ppoll(fds, count, timeout, mask); });
+  return plain(
+      WaitCall::poll, nullptr, from_timespec(timeout), caller,
+      [&] { return real().ppoll(fds, count, timeout, mask); }, interrupted);
 }
 
 int select(int count, fd_set* in, fd_set* out, fd_set* except, timeval* timeout,
            const void* caller) {
   const Nanoseconds time =
       timeout == nullptr ? kNoTimeout : timeout->tv_sec * kSecond + timeout->tv_usec * kMicrosecond;
-  return plain(WaitCall::select, nullptr, time, caller,
-               [&] { return real().select(count, in, out, except, timeout); });
+  return plain(
+      WaitCall::select, nullptr, time, caller,
+      [&] { return real().select(count, in, out, except, timeout); }, interrupted);
 }
 
 int pselect(int count, fd_set* in, fd_set* out, fd_set* except, const timespec* timeout,
             const sigset_t* mask, const void* caller) {
-  return plain(WaitCall::select, nullptr, from_timespec(timeout), caller,
-               [&] { return real().pselect(count, in, out, except, timeout, mask); });
+  return plain(
+      WaitCall::select, nullptr, from_timespec(timeout), caller,
+      [&] { return real().pselect(count, in, out, except, timeout, mask); }, interrupted);
 }
 
 int nanosleep(const timespec* time, timespec* left, const void* caller) {
-  return plain(WaitCall::sleep, nullptr, from_timespec(time), caller,
-               [&] { return real().nanosleep(time, left); });
+  return plain(
+      WaitCall::sleep, nullptr, from_timespec(time), caller,
+      [&] { return real().nanosleep(time, left); },
+      [&] {
+        if (left != nullptr) *left = *time;
+        return interrupted();
+      });
 }
 
 int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* left,
                     const void* caller) {
-  return plain(WaitCall::sleep, nullptr, from_timespec(time), caller,
-               [&] { return real().clock_nanosleep(clock, flags, time, left); });
+  return plain(
+      WaitCall::sleep, nullptr, from_timespec(time), caller,
+      [&] { return real().clock_nanosleep(clock, flags, time, left); },
+      [&] {
+        if (left != nullptr && (flags & TIMER_ABSTIME) == 0) *left = *time;
+        return EINTR;
+      });
 }
 
 int usleep(useconds_t time, const void* caller) {
-  return plain(WaitCall::sleep, nullptr, time * kMicrosecond, caller,
-               [&] { return real().usleep(time); });
+  return plain(
+      WaitCall::sleep, nullptr, time * kMicrosecond, caller, [&] { return real().usleep(time); },
+      interrupted);
 }
 
 unsigned sleep(unsigned seconds, const void* caller) {
-  return plain(WaitCall::sleep, nullptr, seconds * kSecond, caller,
-               [&] { return real().sleep(seconds); });
+  return plain(
+      WaitCall::sleep, nullptr, seconds * kSecond, caller, [&] { return real().sleep(seconds); },
+      [&] { return seconds; });
 }
 
 }  // namespace forkmend::waiting

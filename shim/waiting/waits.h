@@ -25,7 +25,7 @@ int sem_timedwait(sem_t* s, const timespec* deadline, const void* caller);
 int sem_clockwait(sem_t* s, clockid_t clock, const timespec* deadline, const void* caller);
 
 int join(pthread_t thread, void** result, const void* caller);
-int try_join(pthread_t thread, void** result);
+int try_join(pthread_t thread, void** result, const void* caller);
 int clock_join(pthread_t thread, void** result, clockid_t clock, const timespec* deadline,
                const void* caller);
 int barrier_wait(pthread_barrier_t* b, const void* caller);

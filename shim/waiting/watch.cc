@@ -5,6 +5,7 @@
 #include "shim/base/settings.h"
 #include "shim/base/syscall.h"
 #include "shim/reporting/lockup.h"
+#include "shim/reviving/trigger.h"
 #include "shim/waiting/proof.h"
 #include "shim/waiting/restart.h"
 
@@ -20,6 +21,11 @@ void look_held(Thread& t) {
   WatchState& w = t.watch;
   const Nanoseconds time = now();
   const Nanoseconds waited = time - w.since;
+  if (trigger::any()) trigger::still_blocked(t);
+  if (waited < settings.grace) {
+    w.next = w.since + settings.grace;
+    return;
+  }
   if (!w.reported) {
     Judgement judgement;
     judge(t, waited, judgement);
@@ -67,7 +73,7 @@ void begin(Thread& t) {
   if (!goes_on) {
     w.since = now();
     w.reported = false;
-    w.next = w.since + settings.grace;
+    w.next = w.since + (trigger::any() ? trigger::kPatience : settings.grace);
     w.object = t.wait.object;
     w.call = t.wait.call.load(std::memory_order_relaxed);
   }

@@ -19,6 +19,7 @@ KINDS = {
     "respawn-failed": {"runtime": str, "errno": int},
     "exit-freed": {"tid": int, "name": str, "kind": str, "object": str, "action": str, "runtime": str},
     "stop-missed": {"runtime": str, "step": str, "waited_ns": int, "allowed_ns": int},
+    "not-resumed": {"runtime": str, "thread": str, "tid_in_parent": int, "reason": str},
 }
 LOST = {"generation": int, "serial": int, "tid_in_parent": int, "name": str, "runtime": str, "dso": str, "creator": str,
         "at_fork": dict, "held": list}

@@ -70,9 +70,9 @@ TEST_CASE("handover: the objects of lost threads are found, others are not") {
           }
           EXPECT(found == 2048);
           EXPECT(handover::lost_waiter(&cond) == nullptr);
-          handover::note(&objects[5], unit::here());
+          handover::note(&objects[5], unit::here(), false);
           EXPECT(handover::first() != nullptr && handover::first()->object == &objects[5]);
-          handover::note(&objects[6], unit::here());
+          handover::note(&objects[6], unit::here(), false);
           EXPECT(handover::first()->object == &objects[5]);  // the first of it
           lose_the_others();
           EXPECT(handover::first() == nullptr);  // a child of the child begins without
@@ -83,7 +83,7 @@ TEST_CASE("handover: the objects of lost threads are found, others are not") {
 TEST_CASE("handover: each thread's last four signals are kept") {
   CHECK(unit::in_fresh_process([] {
           static char objects[6];
-          for (char& object : objects) handover::note(&object, unit::here());
+          for (char& object : objects) handover::note(&object, unit::here(), false);
           const Thread& t = *threads::self();
           for (int i = 2; i < 6; i++) {
             bool kept = false;
@@ -166,7 +166,7 @@ TEST_CASE("proof: likely only past the threshold, and only after work was handed
           lose_the_others();
           waits_on(*threads::self(), WaitCall::futex, &waited_for);
           EXPECT(judged(3600 * kSecond) == Verdict::none);
-          handover::note(&parked_on, unit::here());
+          handover::note(&parked_on, unit::here(), false);
           EXPECT(judged(settings.threshold - 1) == Verdict::none);
           EXPECT(judged(settings.threshold) == Verdict::likely);
           Judgement judgement;

@@ -1,0 +1,516 @@
+#include "shim/reviving/kernel_objects.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+
+#include <atomic>
+#include <new>
+
+#include "shim/base/lazy.h"
+#include "shim/base/load.h"
+#include "shim/base/syscall.h"
+#include "shim/base/text.h"
+#include "shim/reporting/event.h"
+#include "shim/runtimes/configuration.h"
+#include "shim/runtimes/runtime.h"
+#include "shim/threads/thread.h"
+
+namespace forkmend::kernel_objects {
+namespace {
+
+constexpr int kMostDescriptors = 65536;
+constexpr int kMostSets = 64;       // epoll sets of one runtime; tokio has two
+constexpr int kMostRebuilt = 4096;  // descriptors rebuilt at once
+constexpr std::size_t kEventfd = sizeof(std::uint64_t);
+
+struct Made {
+  const void* caller;
+  int other;               // of a pair: the other end; -1
+  unsigned long inode[2];  // of a pair: this end's and the other's; numbers are reused
+};
+struct Table {
+  Made made[kMostDescriptors];
+};
+Lazy<Table> lazy_table;
+std::atomic<int> noted{0};  // numbers below this may have an entry
+
+unsigned long inode_of(int fd) {
+  struct stat status;
+  if (sys::call(SYS_fstat, fd, sys::arg(&status)) != 0) return 0;
+  return status.st_ino;
+}
+
+Made* note(int fd, const void* caller) {
+  Table* table = lazy_table.get();
+  if (table == nullptr) return nullptr;
+  if (fd >= kMostDescriptors) {
+    static std::atomic<bool> said{false};
+    if (!said.exchange(true)) report_off("kernel objects", "descriptors from 65,536 on");
+    return nullptr;
+  }
+  int highest = noted.load(std::memory_order_relaxed);
+  while (highest <= fd && !noted.compare_exchange_weak(highest, fd + 1)) {
+  }
+  Made& made = table->made[fd];
+  made = {caller, -1, {0, 0}};
+  return &made;
+}
+
+const Made* made_of(int fd) {
+  const Table* table = lazy_table.existing();
+  if (table == nullptr || fd < 0 || fd >= kMostDescriptors) return nullptr;
+  return table->made[fd].caller != nullptr ? &table->made[fd] : nullptr;
+}
+
+bool is_of(const Runtime& r, const Made* made) {
+  return made != nullptr && r.dso != nullptr && modules::find(made->caller) == r.dso;
+}
+
+// --- /proc/self/fd
+// -------------------------------------------------------------------------------
+
+using Link = Text<96>;  // "anon_inode:[eventpoll]", "socket:[4026531840]"
+
+void read_link(int fd, Link& link) {
+  Text<48> path;
+  path.format("/proc/self/fd/{}", fd).append('\0');
+  char buffer[80];
+  const long n =
+      sys::call(SYS_readlinkat, AT_FDCWD, sys::arg(path.data()), sys::arg(buffer), sizeof buffer);
+  link.clear();
+  if (n > 0) link.append(std::string_view(buffer, static_cast<std::size_t>(n)));
+}
+
+bool is(const Link& link, std::string_view prefix) {
+  return link.view().substr(0, prefix.size()) == prefix;
+}
+
+struct DirectoryEntry {  // struct linux_dirent64
+  std::uint64_t inode;
+  std::int64_t offset;
+  unsigned short size;
+  unsigned char type;
+  char name[1];
+};
+
+// Visits every open descriptor: void visit(fd, link). Descriptors may be replaced by the visitor.
+// False if /proc cannot be read.
+template <class Visit>
+bool for_each_descriptor(Visit&& visit) {
+  const long directory = sys::open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
+  if (directory < 0) return false;
+  alignas(DirectoryEntry) char buffer[4096];
+  for (long n; (n = sys::call(SYS_getdents64, directory, sys::arg(buffer), sizeof buffer)) > 0;) {
+    for (long i = 0; i < n;) {
+      const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + i);
+      i += entry->size;
+      int fd = 0;
+      const char* digit = entry->name;
+      for (; *digit >= '0' && *digit <= '9'; digit++) fd = fd * 10 + (*digit - '0');
+      if (digit == entry->name || fd == directory) continue;
+      Link link;
+      read_link(fd, link);
+      visit(fd, link);
+    }
+  }
+  sys::close(static_cast<int>(directory));
+  return true;
+}
+
+// The text of /proc/self/fdinfo/FD, line by line: void visit(line).
+template <class Visit>
+bool for_each_line(int fd, Visit&& visit) {
+  Text<48> path;
+  path.format("/proc/self/fdinfo/{}", fd).append('\0');
+  const long info = sys::open(path.data(), O_RDONLY);
+  if (info < 0) return false;
+  char buffer[4096], line[512];
+  std::size_t size = 0;
+  for (long n; (n = sys::read(static_cast<int>(info), buffer, sizeof buffer)) > 0;) {
+    for (long i = 0; i < n; i++) {
+      if (buffer[i] != '\n') {
+        if (size < sizeof line) line[size++] = buffer[i];
+        continue;
+      }
+      visit(std::string_view(line, size));
+      size = 0;
+    }
+  }
+  sys::close(static_cast<int>(info));
+  return true;
+}
+
+// Reads the number behind `key` in a line, in the base given; false if the key is not there.
+bool number_after(std::string_view line, std::string_view key, int base, std::uint64_t& out) {
+  std::size_t at = line.find(key);
+  if (at == std::string_view::npos) return false;
+  at += key.size();
+  while (at < line.size() && (line[at] == ' ' || line[at] == '\t')) at++;
+  out = 0;
+  for (; at < line.size(); at++) {
+    const char c = line[at];
+    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 99;
+    if (digit >= base) break;
+    out = out * static_cast<unsigned>(base) + static_cast<unsigned>(digit);
+  }
+  return true;
+}
+
+// --- one rebuild
+// ---------------------------------------------------------------------------------
+
+class Rebuild {
+ public:
+  explicit Rebuild(const Runtime& r) : runtime_(r) {}
+
+  int run() {
+    if (!has_any()) return 0;
+    if (!find_sets()) return errno_or(ENOSYS);
+    find_copies();
+    for (int i = 0; i < set_count_ && error_ == 0; i++) {
+      if (!copy_of_earlier_[i]) rebuild_set(i);
+    }
+    if (error_ == 0) rebuild_rest();
+    return error_;
+  }
+
+ private:
+  int errno_or(int fallback) const { return error_ != 0 ? error_ : fallback; }
+  void fail(long result) {
+    if (error_ == 0) error_ = result < 0 ? static_cast<int>(-result) : EIO;
+  }
+
+  bool waited_on(int fd) const {
+    bool found = false;
+    threads::for_each([&](Thread& t) {
+      found = threads::is_lost(t) && t.runtime == &runtime_ &&
+              t.wait.call.load() == WaitCall::epoll_wait &&
+              t.wait.object == reinterpret_cast<const void*>(static_cast<long>(fd));
+      return !found;
+    });
+    return found;
+  }
+
+  bool has_any() const {
+    bool any = false;
+    threads::for_each([&](Thread& t) {
+      any = threads::is_lost(t) && t.runtime == &runtime_ &&
+            t.wait.call.load() == WaitCall::epoll_wait;
+      return !any;
+    });
+    for (int fd = 0; !any && fd < noted.load(std::memory_order_relaxed); fd++)
+      any = is_of(runtime_, made_of(fd));
+    return any;
+  }
+
+  bool find_sets() {
+    return for_each_descriptor([&](int fd, const Link& link) {
+      if (!is(link, "anon_inode:[eventpoll]")) return;
+      const bool own = is_of(runtime_, made_of(fd)) || waited_on(fd);
+      if (own && set_count_ < kMostSets) sets_[set_count_++] = fd;
+    });
+  }
+
+  // A set has copies under other numbers (tokio has two). Whether two numbers are one set: what is
+  // added to the one exists in the other.
+  void find_copies() {
+    const long probe = sys::call(SYS_eventfd2, 0, EFD_FLAGS);
+    if (probe < 0) return fail(probe);
+    const int first_sets = set_count_;
+    for (int i = 0; i < first_sets; i++) {
+      if (copy_of_earlier_[i]) continue;
+      epoll_event none{};
+      if (control(sets_[i], EPOLL_CTL_ADD, static_cast<int>(probe), none) != 0) continue;
+      for_each_descriptor([&](int fd, const Link& link) {
+        if (fd == sets_[i] || !is(link, "anon_inode:[eventpoll]")) return;
+        const long result = control(fd, EPOLL_CTL_ADD, static_cast<int>(probe), none);
+        if (result == 0) control(fd, EPOLL_CTL_DEL, static_cast<int>(probe), none);
+        if (result == -EEXIST) note_copy(i, fd);
+      });
+      control(sets_[i], EPOLL_CTL_DEL, static_cast<int>(probe), none);
+    }
+    sys::close(static_cast<int>(probe));
+  }
+
+  void note_copy(int of, int fd) {
+    for (int j = 0; j < set_count_; j++) {
+      if (sets_[j] != fd) continue;
+      copy_of_earlier_[j] = true;
+      original_[j] = of;
+      return;
+    }
+    if (set_count_ == kMostSets) return;
+    sets_[set_count_] = fd;
+    copy_of_earlier_[set_count_] = true;
+    original_[set_count_++] = of;
+  }
+
+  static long control(int set, int operation, int fd, epoll_event event) {
+    return sys::call(SYS_epoll_ctl, set, operation, fd, sys::arg(&event));
+  }
+
+  void rebuild_set(int which) {
+    const long fresh = sys::call(SYS_epoll_create1, EPOLL_CLOEXEC);
+    if (fresh < 0) return fail(fresh);
+    // Read whole before anything is replaced: what is replaced may vanish from it.
+    target_count_ = 0;
+    for_each_line(sets_[which], [&](std::string_view line) {
+      std::uint64_t fd, events, data;
+      if (!number_after(line, "tfd:", 10, fd) || !number_after(line, "events:", 16, events) ||
+          !number_after(line, "data:", 16, data))
+        return;
+      std::uint64_t inode = 0;
+      number_after(line, "ino:", 16, inode);
+      if (target_count_ < kMostRebuilt)
+        targets_[target_count_++] = {static_cast<int>(fd), static_cast<std::uint32_t>(events), data,
+                                     inode};
+    });
+    for (int i = 0; i < target_count_ && error_ == 0; i++) {
+      const Target& target = targets_[i];
+      // The number may have gone to another file since it was added.
+      if (target.inode != 0 && !done(target.fd) && inode_of(target.fd) != target.inode) continue;
+      renew(target.fd);
+      epoll_event event{};
+      event.events = target.events;
+      event.data.u64 = target.data;
+      control(static_cast<int>(fresh), EPOLL_CTL_ADD, target.fd, event);
+    }
+    for (int i = 0; i < set_count_ && error_ == 0; i++) {
+      if (i == which || (copy_of_earlier_[i] && original_[i] == which))
+        replace(sets_[i], static_cast<int>(fresh));
+    }
+    sys::close(static_cast<int>(fresh));
+  }
+
+  // What the runtime's library made and no set watches.
+  void rebuild_rest() {
+    for_each_descriptor([&](int fd, const Link& link) {
+      if (!is_of(runtime_, made_of(fd)) || done(fd) || error_ != 0) return;
+      if (is(link, "anon_inode:[eventfd]") || is(link, "anon_inode:[timerfd]") ||
+          intact_pair(fd) != nullptr)
+        renew(fd);
+    });
+  }
+
+  bool done(int fd) const {
+    for (int i = 0; i < done_count_; i++) {
+      if (done_[i] == fd) return true;
+    }
+    return false;
+  }
+
+  // `fresh` under the number `fd`, with its flags.
+  void replace(int fd, int fresh) {
+    const long flags = sys::call(SYS_fcntl, fd, F_GETFD);
+    const long status = sys::call(SYS_fcntl, fd, F_GETFL);
+    const long result = sys::call(SYS_dup3, fresh, fd, (flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0);
+    if (result < 0) return fail(result);
+    if (status >= 0) sys::call(SYS_fcntl, fd, F_SETFL, status & (O_NONBLOCK | O_ASYNC | O_APPEND));
+    if (done_count_ < kMostRebuilt) done_[done_count_++] = fd;
+  }
+
+  // Every descriptor that is the same object as `link`.
+  template <class Visit>
+  void for_each_same(const Link& wanted, Visit&& visit) {
+    for_each_descriptor([&](int fd, const Link& link) {
+      if (link.view() == wanted.view()) visit(fd);
+    });
+  }
+
+  void renew(int fd) {
+    if (done(fd)) return;
+    Link link;
+    read_link(fd, link);
+    if (is(link, "anon_inode:[eventfd]")) return renew_eventfd(fd);
+    if (is(link, "anon_inode:[timerfd]")) return renew_timerfd(fd);
+    if (is(link, "pipe:")) return renew_pipe(fd, link);
+    if (is(link, "socket:")) return renew_socket(fd, link);
+  }
+
+  static bool eventfd_facts(int fd, std::uint64_t& count, std::uint64_t& id, bool& semaphore) {
+    count = 0;
+    id = ~std::uint64_t{0};
+    semaphore = false;
+    return for_each_line(fd, [&](std::string_view line) {
+      std::uint64_t value;
+      number_after(line, "eventfd-count:", 16, count);
+      number_after(line, "eventfd-id:", 10, id);
+      if (number_after(line, "eventfd-semaphore:", 10, value)) semaphore = value != 0;
+    });
+  }
+
+  void renew_eventfd(int fd) {
+    std::uint64_t count, id;
+    bool semaphore;
+    if (!eventfd_facts(fd, count, id, semaphore)) return fail(-ENOSYS);
+    const long fresh = sys::call(SYS_eventfd2, 0, EFD_FLAGS | (semaphore ? 1 : 0));
+    if (fresh < 0) return fail(fresh);
+    if (count > 0) sys::write(static_cast<int>(fresh), &count, kEventfd);
+    if (id != ~std::uint64_t{0}) {
+      for_each_descriptor([&](int other, const Link& link) {
+        std::uint64_t other_count, other_id;
+        bool other_semaphore;
+        if (other == fd || other == fresh || !is(link, "anon_inode:[eventfd]") ||
+            !eventfd_facts(other, other_count, other_id, other_semaphore) || other_id != id)
+          return;
+        replace(other, static_cast<int>(fresh));
+      });
+    }
+    replace(fd, static_cast<int>(fresh));
+    sys::close(static_cast<int>(fresh));
+  }
+
+  void renew_timerfd(int fd) {
+    std::uint64_t clock = CLOCK_MONOTONIC;
+    for_each_line(fd, [&](std::string_view line) { number_after(line, "clockid:", 10, clock); });
+    itimerspec time{};
+    const long got = sys::call(SYS_timerfd_gettime, fd, sys::arg(&time));
+    if (got < 0) return fail(got);
+    const long fresh = sys::call(SYS_timerfd_create, static_cast<long>(clock), TFD_CLOEXEC);
+    if (fresh < 0) return fail(fresh);
+    sys::call(SYS_timerfd_settime, fresh, 0, sys::arg(&time), 0);
+    replace(fd, static_cast<int>(fresh));
+    sys::close(static_cast<int>(fresh));
+  }
+
+  // A pair whose ends this library made, as long as both are still what they were.
+  const Made* intact_pair(int fd) const {
+    const unsigned long inode = inode_of(fd);
+    const Table* table = lazy_table.existing();
+    if (table == nullptr || inode == 0) return nullptr;
+    for (int i = 0; i < noted.load(std::memory_order_relaxed); i++) {
+      const Made& made = table->made[i];
+      if (made.caller == nullptr || made.other < 0 || !is_of(runtime_, &made)) continue;
+      if (made.inode[0] == inode && inode_of(made.other) == made.inode[1]) return &made;
+    }
+    return nullptr;
+  }
+
+  void renew_pipe(int fd, const Link& link) {
+    if (intact_pair(fd) == nullptr) return;  // from somebody else, or to somebody else
+    int fresh[2];
+    const long made = sys::call(SYS_pipe2, sys::arg(fresh), O_CLOEXEC | O_NONBLOCK);
+    if (made < 0) return fail(made);
+    int unread = 0;
+    for_each_same(link, [&](int end) {
+      const bool writes = (sys::call(SYS_fcntl, end, F_GETFL) & O_ACCMODE) != O_RDONLY;
+      if (!writes && unread == 0) sys::call(SYS_ioctl, end, FIONREAD, sys::arg(&unread));
+    });
+    fill(fresh[1], unread);
+    for_each_same(link, [&](int end) {
+      const bool writes = (sys::call(SYS_fcntl, end, F_GETFL) & O_ACCMODE) != O_RDONLY;
+      replace(end, fresh[writes ? 1 : 0]);
+    });
+    sys::close(fresh[0]);
+    sys::close(fresh[1]);
+  }
+
+  // As many wake-ups as the parent's holds: what is in them only the parent may read.
+  static void fill(int fd, int bytes) {
+    constexpr int kMostBytes = 4096;
+    const char zeroes[64] = {};
+    for (int left = bytes < kMostBytes ? bytes : kMostBytes; left > 0;) {
+      const long n = sys::write(fd, zeroes, left < 64 ? static_cast<std::size_t>(left) : 64);
+      if (n <= 0) return;
+      left -= static_cast<int>(n);
+    }
+  }
+
+  void renew_socket(int fd, const Link& link) {
+    if (const Made* pair = intact_pair(fd)) return renew_pair(fd, *pair, link);
+    int listening = 0;
+    unsigned size = sizeof listening;
+    sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, sys::arg(&listening), sys::arg(&size));
+    if (listening != 0) return;
+    int domain = 0;
+    size = sizeof domain;
+    sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, sys::arg(&domain), sys::arg(&size));
+    if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX) return;  // netlink and others
+    int ends[2];
+    const long made =
+        sys::call(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sys::arg(ends));
+    if (made < 0) return fail(made);
+    sys::close(ends[1]);
+    for_each_same(link, [&](int same) { replace(same, ends[0]); });
+    sys::close(ends[0]);
+  }
+
+  void renew_pair(int fd, const Made& pair, const Link& link) {
+    int type = SOCK_STREAM, ends[2], unread[2] = {0, 0};
+    unsigned size = sizeof type;
+    sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, sys::arg(&type), sys::arg(&size));
+    const long made =
+        sys::call(SYS_socketpair, AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sys::arg(ends));
+    if (made < 0) return fail(made);
+    sys::call(SYS_ioctl, fd, FIONREAD, sys::arg(&unread[0]));
+    sys::call(SYS_ioctl, pair.other, FIONREAD, sys::arg(&unread[1]));
+    fill(ends[1], unread[0]);
+    fill(ends[0], unread[1]);
+    Link other;
+    read_link(pair.other, other);
+    for_each_same(link, [&](int same) { replace(same, ends[0]); });
+    for_each_same(other, [&](int same) { replace(same, ends[1]); });
+    sys::close(ends[0]);
+    sys::close(ends[1]);
+  }
+
+  struct Target {
+    int fd;
+    std::uint32_t events;
+    std::uint64_t data, inode;
+  };
+
+  static constexpr int EFD_FLAGS = O_CLOEXEC | O_NONBLOCK;
+
+  const Runtime& runtime_;
+  int error_ = 0;
+  int set_count_ = 0;
+  int sets_[kMostSets];
+  bool copy_of_earlier_[kMostSets] = {};
+  int original_[kMostSets];
+  int done_count_ = 0;
+  int done_[kMostRebuilt];
+  int target_count_ = 0;
+  Target targets_[kMostRebuilt];
+};
+
+}  // namespace
+
+int made(int fd, const void* caller) {
+  if (fd >= 0 && is_active() && configuration::may_resume()) note(fd, caller);
+  return fd;
+}
+
+int made_pair(int result, const int* fds, const void* caller) {
+  if (result != 0 || !is_active() || !configuration::may_resume()) return result;
+  const unsigned long inode[2] = {inode_of(fds[0]), inode_of(fds[1])};
+  for (int i = 0; i < 2; i++) {
+    if (Made* end = note(fds[i], caller)) {
+      end->other = fds[1 - i];
+      end->inode[0] = inode[i];
+      end->inode[1] = inode[1 - i];
+    }
+  }
+  return result;
+}
+
+bool made_by(const Runtime& r, int fd) { return is_of(r, made_of(fd)); }
+
+int rebuild(const Runtime& r) {
+  // Some 140 KiB: not on the stack of whoever triggers.
+  const long memory = sys::call(SYS_mmap, 0, sizeof(Rebuild), PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory < 0 && memory > -4096) return ENOMEM;
+  auto* work = new (reinterpret_cast<void*>(memory)) Rebuild(r);
+  const int error = work->run();
+  sys::call(SYS_munmap, memory, sizeof(Rebuild));
+  return error;
+}
+
+}  // namespace forkmend::kernel_objects

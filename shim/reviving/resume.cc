@@ -1,0 +1,354 @@
+#include "shim/reviving/resume.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include "shim/base/armed.h"
+#include "shim/base/real.h"
+#include "shim/base/settings.h"
+#include "shim/base/syscall.h"
+#include "shim/forking/protocol.h"
+#include "shim/locks/lost_waiters.h"
+#include "shim/reporting/event.h"
+#include "shim/reviving/image.h"
+#include "shim/reviving/kernel_objects.h"
+#include "shim/runtimes/runtime.h"
+#include "shim/threads/create.h"
+#include "shim/threads/destructors.h"
+
+namespace forkmend::resume {
+
+FORKMEND_SAME_PAGE std::atomic<int> pending{0};
+
+namespace {
+
+// libc's own signals, for cancellation and setuid: their handlers need nothing that is missing
+// here, and another thread's setuid() waits for them.
+constexpr std::uint64_t kLibcSignals = std::uint64_t{1} << 31 | std::uint64_t{1} << 32;
+
+constexpr std::uint32_t kNotYetKnown = ~0u;
+
+enum Phase : std::uint32_t { making, going_on, given_up };
+
+// One revival at a time, of one runtime.
+struct Revival {
+  std::atomic<std::uint32_t> busy{0};
+  std::atomic<std::uint32_t> phase{making};
+  std::atomic<std::uint32_t> arrived{0}, wanted{0};
+  std::atomic<bool> moved{false};  // a thread is not where it was
+};
+Revival revival;
+FORKMEND_TLS bool inside;  // this thread is reviving
+
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    const std::uint64_t all = ~kLibcSignals;
+    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), sys::arg(&before_), sizeof all);
+  }
+  ~SignalsBlocked() {
+    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before_), 0, sizeof before_);
+  }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  std::uint64_t before_;
+};
+
+// The last one wakes the reviving thread: a hundred would wake it a hundred times.
+void begin_count(std::uint32_t wanted) {
+  revival.wanted.store(wanted);
+  revival.arrived.store(0);
+}
+
+void raise_count() {
+  if (revival.arrived.fetch_add(1) + 1 == revival.wanted.load())
+    sys::futex_wake_all(&revival.arrived);
+}
+
+void wait_for_count(std::uint32_t wanted) {
+  revival.wanted.store(wanted);
+  for (std::uint32_t seen; (seen = revival.arrived.load()) != wanted;)
+    sys::futex_wait(&revival.arrived, seen, nullptr);
+}
+
+void wait_while(Phase phase) {
+  while (revival.phase.load() == phase) sys::futex_wait(&revival.phase, phase, nullptr);
+}
+
+void enter_phase(Phase phase) {
+  revival.phase.store(phase);
+  sys::futex_wake_all(&revival.phase);
+}
+
+template <class Visit>
+void for_each_lost(const Runtime& r, Visit&& visit) {
+  threads::for_each([&](Thread& t) { return t.runtime != &r || !threads::is_lost(t) || visit(t); });
+}
+
+bool has_stacks(const Runtime& r) {
+  bool any = false;
+  for_each_lost(r, [&](Thread& t) {
+    any = t.stack.load(std::memory_order_relaxed) != nullptr;
+    return !any;
+  });
+  return any;
+}
+
+// Why this thread cannot go on, or null.
+const char* obstacle(const Thread& t) {
+  const Stack* s = t.stack.load();
+  if (s == nullptr || s->frame == nullptr) return "it has no stack of the shim's own";
+  switch (t.state.load()) {
+    case ThreadState::starting:
+      return "it had just been created at the fork";
+    case ThreadState::exiting:
+      return "it was ending at the fork";
+    default:
+      break;
+  }
+  if (!s->whole.load())
+    return "it was running at the fork, or held a lock, or was inside the interpreter";
+  const auto sp = s->context.sp - reinterpret_cast<std::uintptr_t>(s->base.load());
+  if (sp >= s->size - threads::stacks::kPad) return "its registers were not kept";
+  if (!image::see(t.handle, s->base.load() + s->size)) return "its thread block is not known";
+  if (t.wait.call.load() == WaitCall::barrier_wait) return "it waited at a barrier";
+  if (image::has_noted(t.handle))
+    return "it has a Python thread state, which CPython frees in a child";
+  return nullptr;
+}
+
+// What lost threads were counted in: a condition variable that counts a waiter which does not exist
+// gives it the next signal.
+void forget_waiters(const Runtime& r) {
+  for_each_lost(r, [](Thread& t) {
+    void* object = const_cast<void*>(t.wait.object);
+    switch (t.wait.call.load()) {
+      case WaitCall::cond_wait:
+        locks::put_right(static_cast<pthread_cond_t*>(object));
+        break;
+      case WaitCall::rwlock_rdlock:
+      case WaitCall::rwlock_wrlock:
+        locks::put_right_waiters(static_cast<pthread_rwlock_t*>(object));
+        break;
+      default:
+        break;
+    }
+    return true;
+  });
+}
+
+// Makes every thread anew, up to the point where nothing but its own is missing. 0 or an errno.
+int make_all(const Runtime& r, std::uint32_t& count) {
+  int error = 0;
+  count = 0;
+  for_each_lost(r, [&](Thread& t) {
+    Stack& s = *t.stack.load();
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstack(&attributes, s.base.load(), s.size);
+    pthread_t handle = 0;
+    // Joinable, whatever it was: if this fails half way, those made so far have to be waited for.
+    error = threads::make_anew(&t, &handle, &attributes);
+    pthread_attr_destroy(&attributes);
+    if (error != 0) return false;
+    count++;
+    if (handle != s.handle) revival.moved.store(true);
+    return true;
+  });
+  wait_for_count(count);
+  if (error == 0 && revival.moved.load()) error = EFAULT;
+  return error;
+}
+
+void give_up(const Runtime& r, std::uint32_t count) {
+  enter_phase(given_up);
+  for_each_lost(r, [&](Thread& t) {
+    if (count == 0) return false;
+    count--;
+    real().pthread_join(t.stack.load()->handle, nullptr);
+    return true;
+  });
+}
+
+void book(Runtime& r, std::uint32_t count) {
+  const int n = static_cast<int>(count);
+  for_each_lost(r, [&](Thread& t) {
+    if (t.stack.load()->loose.load()) real().pthread_detach(t.handle);
+    t.state.store(ThreadState::leaving);
+    t.stack.load()->whole.store(false);
+    t.generation.store(threads::generation.load());
+    return true;
+  });
+  threads::live.fetch_add(n);
+  threads::lost.fetch_sub(n);
+  r.live.fetch_add(n);
+  runtimes::registered_threads.fetch_add(n);
+  set_busy(Busy::registered_threads, true);
+  if (threads::lost.load() == 0) set_busy(Busy::lost_threads, false);
+}
+
+// Images of all threads, in one mapping. Taken once: a second try finds the thread blocks
+// overwritten by the first.
+int take_images(Runtime& r, std::uint32_t count) {
+  if (r.images != nullptr) return 0;
+  const std::size_t size = image::size() * count;
+  const long memory = sys::call(SYS_mmap, 0, static_cast<long>(size), PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory < 0 && memory > -4096) return ENOMEM;
+  char* next = reinterpret_cast<char*>(memory);
+  r.images = next;
+  r.images_size = size;
+  for_each_lost(r, [&](Thread& t) {
+    Stack& s = *t.stack.load();
+    image::take(t.handle, next);
+    s.image = next;
+    next += image::size();
+    return true;
+  });
+  return 0;
+}
+
+void drop_images(Runtime& r) {
+  sys::call(SYS_munmap, sys::arg(r.images), static_cast<long>(r.images_size));
+  r.images = nullptr;
+}
+
+// True if all can; else says once why not, and never tries again in this process.
+bool possible(Runtime& r, std::uint32_t& count) {
+  const char* why = nullptr;
+  const Thread* whose = nullptr;
+  count = 0;
+  for_each_lost(r, [&](Thread& t) {
+    count++;
+    why = obstacle(t);
+    whose = &t;
+    return why == nullptr;
+  });
+  if (why == nullptr && modules::has_allocator()) why = "this process has a malloc of its own";
+  if (why == nullptr) return true;
+  report_not_resumed(r, whose, why);
+  return false;
+}
+
+int revive_now(Runtime& r) {
+  std::uint32_t count;
+  if (!possible(r, count)) return ENOTSUP;
+  const Nanoseconds start = now();
+  if (!r.objects_rebuilt) {
+    if (const int error = kernel_objects::rebuild(r)) return error;
+    r.objects_rebuilt = true;
+  }
+  const SignalsBlocked blocked;
+  if (const int error = take_images(r, count)) return error;
+  forget_waiters(r);
+  revival.phase.store(making);
+  begin_count(kNotYetKnown);
+  revival.moved.store(false);
+  std::uint32_t made;
+  if (const int error = make_all(r, made)) {
+    give_up(r, made);
+    return error;
+  }
+  book(r, made);
+  begin_count(made);
+  enter_phase(going_on);
+  wait_for_count(made);  // each has read its image
+  drop_images(r);
+  if (settings.log == Log::info)
+    say("resumed {} threads of {} in {} us", made, r.name, (now() - start) / kMicrosecond);
+  return 0;
+}
+
+void settled(Runtime& r) {
+  r.resumable.store(false);
+  pending.fetch_sub(1);
+}
+
+}  // namespace
+
+int revive(Runtime& r) {
+  if (inside || !r.resumable.load() || !forking::is_this_process()) return 0;
+  const int kept = errno;
+  std::uint32_t idle = 0;
+  while (!revival.busy.compare_exchange_strong(idle, 1)) {
+    sys::futex_wait(&revival.busy, 1, nullptr);
+    idle = 0;
+  }
+  int error = 0;
+  if (r.resumable.load()) {
+    inside = true;
+    error = revive_now(r);
+    inside = false;
+    if (error == 0) {
+      __atomic_store_n(&r.handle.lost, 0, __ATOMIC_RELEASE);
+      settled(r);
+    } else if (error == ENOTSUP) {
+      settled(r);
+    } else {
+      report_respawn_failed(r, error);
+    }
+  }
+  revival.busy.store(0);
+  sys::futex_wake_all(&revival.busy);
+  errno = kept;
+  return error;
+}
+
+void revive_eager() {
+  if (pending.load(std::memory_order_relaxed) == 0) return;
+  runtimes::for_each([](Runtime& r) {
+    if (r.policy == Policy::eager) revive(r);
+  });
+}
+
+void after_fork_child(const ChildEntry&) {
+  int count = 0;
+  for (int i = 0; i < runtimes::highest(); i++) {
+    Runtime& r = runtimes::at(i);
+    if (!r.in_use.load(std::memory_order_relaxed) || !resumes(r.policy)) continue;
+    // Eager is what is done for registered runtimes and Python's threads too, in their own ways.
+    const bool lost = r.handle.lost != 0 && (r.policy == Policy::resume || has_stacks(r));
+    r.resumable.store(lost, std::memory_order_relaxed);
+    r.objects_rebuilt = false;
+    if (lost) count++;
+  }
+  pending.store(count, std::memory_order_relaxed);
+  // Caught in the middle of a revival of another thread's: that thread is lost, the revival too.
+  revival.busy.store(0, std::memory_order_relaxed);
+  inside = false;
+}
+
+// --- in the thread that was made anew. Its thread-local storage is libc's fresh one: nothing of it
+// may be kept across put_back().
+
+bool arrive(Stack& s, const void* frame) {
+  image::Fresh fresh;
+  const bool in_place = frame == s.frame && pthread_self() == s.handle;
+  if (in_place) {
+    image::put_back(s.image, fresh);
+  } else {
+    revival.moved.store(true);
+  }
+  raise_count();
+  wait_while(making);
+  if (revival.phase.load() == going_on) return true;
+  if (in_place) image::take_out(fresh);
+  return false;
+}
+
+void go_on(Thread& t, Stack& s) {
+  t.tid.store(sys::gettid());
+  threads::current_thread = &t;
+  image::finish(s.image);
+  threads::destructors::register_again(s.destructors);
+  if (t.name[0] != '\0') sys::call(SYS_prctl, PR_SET_NAME, sys::arg(t.name));
+  s.image = nullptr;
+  raise_count();
+  forkmend_resume_context(&s.context, &s.mask);
+}
+
+}  // namespace forkmend::resume

@@ -1,0 +1,61 @@
+// Stacks of the shim's own, for threads that can be resumed in a child.
+//
+// Promises: libc recycles and clears the stacks that it made itself when it forks; these it leaves
+// alone, so that in the child a lost thread's stack and thread block are as they were. A guard page
+// lies below each. A stack is given back when its thread is gone and was joined or detached, as
+// libc does; a thread that is never joined keeps its own.
+// Does not: cache. Threads of pools live long.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "shim/base/token.h"
+#include "shim/reviving/context.h"
+
+namespace forkmend {
+
+struct Destructors;
+struct Thread;
+
+struct Stack {
+  std::atomic<char*> base;  // lowest usable byte; null: the slot is free
+  std::size_t size;
+  bool ours;                   // false: the program's, given with the attributes
+  std::atomic<bool> loose;     // joined or detached: nobody will ask for its result
+  std::atomic<bool> gone;      // its thread has ended, by the kernel
+  std::atomic<Thread*> owner;  // its record, once there is one
+  // For going on in a child.
+  pthread_t handle;
+  const void* frame;         // of the trampoline: a thread made anew must find itself there
+  Context context;           // of the call that it is parked in
+  std::atomic<bool> whole;   // and it can go on there: see gate.h
+  std::uint64_t mask;        // signals it blocks
+  Destructors* destructors;  // of its thread-local objects
+  char* image;               // what lay outside of the stack, while it is made anew
+};
+
+namespace threads::stacks {
+
+// The trampoline's frames take part of a stack again when the thread is made anew; the thread's
+// own frames begin below this much. 32 KiB: measured on 2.31 to 2.43.
+inline constexpr std::size_t kPad = std::size_t{32} << 10;
+
+// A stack for a thread with these attributes (null: the default), and the attributes to create it
+// with: a copy of the caller's that must not be destroyed. Null if there is none to be had (said
+// once) or the program's own stack is too small: the thread is then created as without.
+Stack* take(const pthread_attr_t* attributes, pthread_attr_t& own);
+// The thread could not be created.
+void give_back(Stack* stack);
+
+// The kernel says that this thread is gone.
+void thread_gone(Thread& t);
+// It was joined or detached. Nothing for threads on stacks of libc's.
+void joined(pthread_t handle);
+void detached(pthread_t handle);
+
+}  // namespace threads::stacks
+}  // namespace forkmend

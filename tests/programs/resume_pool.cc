@@ -1,0 +1,307 @@
+// A pool of threads that nobody registered: the child uses the pool of its parent. With the policy
+// `resume` for this program its threads go on in the child, each with its own stack, thread-local
+// storage, keys and locks, and each is libc's own in every respect.
+//
+//   resume_pool MODE [threads=N] [forks=N] [load=N]
+//
+// MODE is what the child does: submit, destroy, detach, setuid, grandchild, never, ends (return,
+// pthread_exit, throw, cancel), eagain. load=N: so many jobs wait at each fork.
+#include <grp.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <cstdint>
+#include <stdexcept>
+#include <vector>
+
+#include "tests/programs/victim.h"
+
+using namespace victim;
+
+namespace {
+
+std::atomic<int> destroyed{0}, keys_destroyed{0};
+pthread_key_t key;
+
+// Constructed in each thread, destroyed when it ends.
+struct Local {
+  int id = -1;
+  ~Local() {
+    if (id >= 0) destroyed++;
+  }
+};
+thread_local Local local;
+thread_local long plain_local = 0;
+
+enum class End { by_return, by_exit, by_throw, by_cancel };
+
+class Pool {
+ public:
+  explicit Pool(int threads, bool detached = false) : threads_(static_cast<size_t>(threads)) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    if (detached) pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    for (int i = 0; i < threads; i++) {
+      starting_ = i;
+      if (pthread_create(&threads_[static_cast<size_t>(i)], &attributes, start, this) != 0)
+        set_up_failed("pthread_create");
+      pthread_mutex_lock(&mutex_);
+      while (running_ <= i) pthread_cond_wait(&done_, &mutex_);
+      pthread_mutex_unlock(&mutex_);
+    }
+    pthread_attr_destroy(&attributes);
+  }
+
+  void submit(long work_us) {
+    pthread_mutex_lock(&mutex_);
+    jobs_.push_back(work_us);
+    submitted_++;
+    pthread_cond_signal(&more_);
+    pthread_mutex_unlock(&mutex_);
+  }
+
+  void finish() {
+    pthread_mutex_lock(&mutex_);
+    while (finished_ < submitted_) pthread_cond_wait(&done_, &mutex_);
+    pthread_mutex_unlock(&mutex_);
+  }
+
+  // What the parent had queued belongs to the parent.
+  void forget_jobs() {
+    pthread_mutex_lock(&mutex_);
+    jobs_.clear();
+    finished_ = submitted_;
+    pthread_mutex_unlock(&mutex_);
+  }
+
+  // 0, or the step that failed.
+  int stop(End end, bool join) {
+    pthread_mutex_lock(&mutex_);
+    stopping_ = true;
+    end_ = end;
+    pthread_cond_broadcast(&more_);
+    pthread_mutex_unlock(&mutex_);
+    // Cancelled where it sleeps: in pthread_cond_wait it would keep the mutex.
+    while (end == End::by_cancel && asleep_.load() < size()) sched_yield();
+    for (size_t i = 0; i < threads_.size() && join; i++) {
+      if (end == End::by_cancel && pthread_cancel(threads_[i]) != 0) return 31;
+      void* result;
+      if (pthread_join(threads_[i], &result) != 0) return 32;
+      const auto expected =
+          end == End::by_cancel ? PTHREAD_CANCELED : reinterpret_cast<void*>(100 + i);
+      if (result != expected) return 33;
+    }
+    return 0;
+  }
+
+  int size() const { return static_cast<int>(threads_.size()); }
+  int broken() const { return broken_.load(); }
+  pthread_t thread(int i) const { return threads_[static_cast<size_t>(i)]; }
+
+ private:
+  static void* start(void* self) { return static_cast<Pool*>(self)->work(); }
+
+  void check(int id, pthread_t self) {
+    const auto* value = static_cast<int*>(pthread_getspecific(key));
+    pthread_attr_t attributes;
+    if (local.id != id || plain_local != id + 7 || value == nullptr || *value != id ||
+        pthread_self() != self || pthread_getattr_np(self, &attributes) != 0) {
+      broken_++;
+      return;
+    }
+    void* base;
+    size_t size;
+    pthread_attr_getstack(&attributes, &base, &size);
+    const char* here = static_cast<char*>(__builtin_frame_address(0));
+    if (here < base || here >= static_cast<char*>(base) + size) broken_++;
+    pthread_attr_destroy(&attributes);
+    // Restartable sequences: libc's idea of the CPU is the kernel's.
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<size_t>(id) % 2, &one);
+    if (sched_setaffinity(0, sizeof one, &one) == 0 && sched_getcpu() != id % 2) broken_++;
+  }
+
+  void* work() {
+    const int id = starting_;
+    const pthread_t self = pthread_self();
+    local.id = id;
+    plain_local = id + 7;
+    pthread_setspecific(key, new int(id));
+    std::vector<char*> memory;
+    pthread_mutex_lock(&mutex_);
+    running_++;
+    pthread_cond_broadcast(&done_);
+    try {
+      for (;;) {
+        while (jobs_.empty() && !stopping_) pthread_cond_wait(&more_, &mutex_);
+        if (stopping_) break;
+        const long work_us = jobs_.back();
+        jobs_.pop_back();
+        pthread_mutex_unlock(&mutex_);
+        check(id, self);
+        memory.push_back(new char[64]);
+        if (memory.size() > 50) {
+          for (char* one : memory) delete[] one;
+          memory.clear();
+        }
+        const long until = now_ns() + work_us * 1000;
+        while (now_ns() < until) {
+        }
+        pthread_mutex_lock(&mutex_);
+        finished_++;
+        pthread_cond_broadcast(&done_);
+      }
+      pthread_mutex_unlock(&mutex_);
+      for (char* one : memory) delete[] one;
+      switch (end_) {
+        case End::by_return:
+          break;
+        case End::by_exit:
+          pthread_exit(reinterpret_cast<void*>(100L + id));
+        case End::by_throw:
+          throw std::runtime_error("unwinds the frames from before the fork");
+        case End::by_cancel:
+          asleep_++;
+          sleep_for_ever();
+      }
+    } catch (const std::runtime_error&) {
+    }
+    return reinterpret_cast<void*>(100L + id);
+  }
+
+  pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+  pthread_cond_t more_ = PTHREAD_COND_INITIALIZER, done_ = PTHREAD_COND_INITIALIZER;
+  std::vector<long> jobs_;
+  std::vector<pthread_t> threads_;
+  int starting_ = 0, running_ = 0;
+  long submitted_ = 0, finished_ = 0;
+  bool stopping_ = false;
+  End end_ = End::by_return;
+  std::atomic<int> broken_{0}, asleep_{0};
+};
+
+int use(Pool& pool) {
+  for (int i = 0; i < 3 * pool.size(); i++) pool.submit(20);
+  pool.finish();
+  if (pool.broken() != 0) return 12;
+  return count_tasks() == pool.size() + 1 ? 0 : 13;
+}
+
+int stop(Pool& pool, End end) {
+  const int error = pool.stop(end, true);
+  if (error != 0) return error;
+  return destroyed.load() == pool.size() && keys_destroyed.load() == pool.size() ? 0 : 34;
+}
+
+// Every thread of this process has this user id, by the kernel.
+bool all_have_uid(uid_t uid) {
+  for (int place = 0; place < 100000; place++) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/status", getpid(), getpid() + place);
+    FILE* file = fopen(path, "re");
+    if (file == nullptr) {
+      if (place > 5000) break;
+      continue;
+    }
+    char line[256];
+    unsigned real = 0;
+    while (fgets(line, sizeof line, file) != nullptr) {
+      if (sscanf(line, "Uid: %u", &real) == 1) break;
+    }
+    fclose(file);
+    if (real != uid) return false;
+  }
+  return true;
+}
+
+int child(Pool& pool, const char* mode) {
+  alarm(60);
+  if (is(mode, "never")) return count_tasks() == 1 ? 0 : 10;
+  if (!is(mode, "destroy")) pool.forget_jobs();
+  step("uses");
+  if (is(mode, "submit")) return use(pool);
+  if (is(mode, "destroy")) return stop(pool, End::by_return);
+  if (is(mode, "detach")) {
+    if (const int error = use(pool)) return error;
+    pool.stop(End::by_return, false);
+    while (count_tasks() > 1) sched_yield();
+    return destroyed.load() == pool.size() ? 0 : 34;
+  }
+  if (is(mode, "setuid")) {
+    if (const int error = use(pool)) return error;
+    constexpr uid_t kNobody = 65534;
+    if (setuid(kNobody) != 0) return 20;
+    if (!all_have_uid(kNobody)) return 21;
+    if (const int error = use(pool)) return error;
+    return stop(pool, End::by_return);
+  }
+  if (is(mode, "grandchild")) {
+    const bool before = true;
+    for (int round = 0; round < 2; round++) {
+      if (before && round == 1) {
+        if (const int error = use(pool)) return error;
+      }
+      const pid_t pid = fork();
+      if (pid == 0) {
+        if (const int error = use(pool)) _exit(error);
+        _exit(stop(pool, End::by_return));
+      }
+      if (const int code = reap(pid)) return 40 + code;
+    }
+    return stop(pool, End::by_return);
+  }
+  if (is(mode, "exits")) return use(pool) + stop(pool, End::by_exit);
+  if (is(mode, "throws")) return use(pool) + stop(pool, End::by_throw);
+  if (is(mode, "cancels")) return use(pool) + stop(pool, End::by_cancel);
+  if (is(mode, "eagain")) {
+    // No thread may be made: the pool stays lost, and nothing crashes. Then it may.
+    become_nobody();
+    rlimit limit;
+    getrlimit(RLIMIT_NPROC, &limit);
+    const rlimit none{1, limit.rlim_max};
+    setrlimit(RLIMIT_NPROC, &none);
+    for (int i = 0; i < 3; i++) pool.submit(20);
+    if (count_tasks() != 1) return 15;
+    setrlimit(RLIMIT_NPROC, &limit);
+    if (const int error = use(pool)) return error;
+    return stop(pool, End::by_return);
+  }
+  return 97;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const char* mode = argc > 1 ? argv[1] : "submit";
+  long threads = 4, forks = 1, load = 0, work_us = 50;
+  for (int i = 2; i < argc; i++) {
+    sscanf(argv[i], "threads=%ld", &threads);
+    sscanf(argv[i], "forks=%ld", &forks);
+    sscanf(argv[i], "load=%ld", &load);
+    sscanf(argv[i], "work_us=%ld", &work_us);
+  }
+  pthread_key_create(&key, [](void* value) {
+    keys_destroyed++;
+    delete static_cast<int*>(value);
+  });
+  Pool pool(static_cast<int>(threads), is(mode, "detach"));
+  pool.submit(20);
+  pool.finish();
+  int bad = 0, code = 0;
+  const long start = now_ns();
+  for (long i = 0; i < forks; i++) {
+    for (long j = 0; j < load; j++) pool.submit(work_us);
+    const pid_t pid = spawn([&] { return child(pool, mode); });
+    const int result = reap(pid);
+    if (result != 0) {
+      bad++;
+      if (code == 0) code = result;
+    }
+  }
+  pool.finish();
+  step("forked", (now_ns() - start) / forks / 1000);
+  if (bad != 0) fprintf(stderr, "%d of %ld children bad, the first with %d\n", bad, forks, code);
+  return code;
+}
