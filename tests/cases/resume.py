@@ -1,6 +1,5 @@
 """Policy resume: lost threads go on in the child, at its first use of them, on their own stacks.
-
-Opt-in, and so are the tests of what was not measured often enough yet to be relied on: soak."""
+"""
 
 from harness.process import Failure
 from harness.registry import test
@@ -26,19 +25,19 @@ def resumed(t, mode, *arguments, **settings):
 
 
 test("resume/submit", "submit", "forks=30", deadline=120)(resumed)
-test("resume/submit, busy", "submit", "forks=100", "load=40", deadline=120, soak=True)(resumed)
-test("resume/jobs of 1 ms", "submit", "forks=50", "load=8", "work_us=1000", deadline=120, soak=True)(resumed)
+test("resume/submit, busy", "submit", "forks=100", "load=40", deadline=120)(resumed)
+test("resume/jobs of 1 ms", "submit", "forks=50", "load=8", "work_us=1000", deadline=120)(resumed)
 test("resume/100 threads", "submit", "forks=20", "threads=100", deadline=120, soak=True)(resumed)
 test("resume/destroy", "destroy", "forks=30", deadline=120)(resumed)
-test("resume/detached", "detach", "forks=30", soak=True)(resumed)
-test("resume/setuid", "setuid", "forks=5", soak=True)(resumed)
+test("resume/detached", "detach", "forks=30")(resumed)
+test("resume/setuid", "setuid", "forks=5")(resumed)
 test("resume/grandchild", "grandchild", "forks=20", soak=True)(resumed)
-test("resume/pthread_exit", "exits", "forks=20", soak=True)(resumed)
-test("resume/throw", "throws", "forks=20", soak=True)(resumed)
-test("resume/cancel", "cancels", "forks=20", soak=True)(resumed)
+test("resume/pthread_exit", "exits", "forks=20")(resumed)
+test("resume/throw", "throws", "forks=20")(resumed)
+test("resume/cancel", "cancels", "forks=20")(resumed)
 
 
-@test("resume/eager", soak=True)
+@test("resume/eager")
 def eager(t):
     resumed(t, "submit", "forks=20", **EAGER)
 
@@ -49,7 +48,7 @@ def never(t):
     t.run("resume_pool", "never", "forks=100", "load=10", **POLICY)
 
 
-@test("resume/eagain", soak=True)
+@test("resume/eagain")
 def eagain(t):
     """No thread may be made: nothing crashes or hangs, the report says so, and the next enqueue tries again."""
     fails_without(t, "eagain")
