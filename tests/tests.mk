@@ -1,5 +1,5 @@
 # Tests: unit (doctest), programs (victims), preload (the shim under real load). See tests/README.md.
-.PHONY: test soak tests unit-tests test-glibc
+.PHONY: test soak tests unit-tests test-glibc test-aarch64
 
 T := $(B)/tests
 JOBS := $(shell nproc 2>/dev/null || echo 2)
@@ -17,6 +17,15 @@ soak: ## what is too long for CI: 100,000 forks, 1,000 forks of each version, wa
 
 test-glibc: ## as root: the same files on glibc 2.31, 2.36, 2.41, 2.43, in roots made below build/
 	scripts/glibc_test --table
+
+AARCH64_VICTIMS := inert orphan_lock primitive
+test-aarch64: ## cross-compiled for aarch64: the engine's unit tests and some victims under qemu-user
+	scripts/setup aarch64
+	$(MAKE) -j$(JOBS) $(B)/embed_profiles
+	$(MAKE) -j$(JOBS) B=$(B)/aarch64 EMBED=$(B)/embed_profiles CXX=aarch64-linux-gnu-g++ CC=aarch64-linux-gnu-gcc \
+	  FMT=-DFMT_HEADER_ONLY $(B)/aarch64/libforkmend.so $(B)/aarch64/libforkmend-config.so \
+	  $(B)/aarch64/unit/engine/run $(AARCH64_VICTIMS:%=$(B)/aarch64/tests/%)
+	scripts/aarch64_test
 
 tests: victims unit-tests
 
@@ -116,6 +125,10 @@ $(foreach flavour,plain asan tsan,$(eval $(call unit_flavour,$(flavour))))
 $(U)/plain/run: $(UNIT_OF_ENGINE:%.cc=$(U)/plain/%.o) $(UNIT_OF_COMMAND:%.cc=$(U)/plain/%.o) \
                 $(UNIT_ENGINE:%.cc=$(B)/so/%.o) $(UNIT_ASSEMBLY) $(filter-out %/main.o,$(COMMAND_OBJECTS))
 	$(Q)$(CXX) -pthread $^ -o $@ $(COMMAND_LIBS)
+# The engine alone, from the objects of the shared object: for a machine without the command's libraries.
+$(U)/engine/run: $(UNIT_OF_ENGINE:%.cc=$(U)/plain/%.o) $(UNIT_ENGINE:%.cc=$(B)/so/%.o)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -pthread $^ -o $@ -ldl
 # Under sanitizers: the engine, compiled for the purpose.
 $(U)/asan/run $(U)/tsan/run: $(U)/%/run:
 	$(Q)$(CXX) $(UNIT_FLAGS_$*) -pthread $^ -o $@ -ldl
