@@ -1,11 +1,13 @@
 """Processes that a test starts: with a deadline, and gone at its end.
 
 Promises: each is the leader of a session of its own, and whatever is left of that session at the end is killed by pid.
+The leader is not reaped before that: as a zombie it keeps its id, and so the session's, from strangers.
 Output is read as it comes, so that a test can wait for a line (an event) rather than sleep.
 """
 
 import os
 import re
+import select
 import signal
 import subprocess
 import threading
@@ -32,6 +34,7 @@ class Process:
             [str(argument) for argument in arguments], env=environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cwd=cwd)
         self.pid = self._popen.pid
+        self._pidfd = os.pidfd_open(self.pid)
         self.stderr_lines: list[str] = []
         self._readers = [threading.Thread(target=self._read, args=(stream, sink), daemon=True)
                          for stream, sink in ((self._popen.stdout, None), (self._popen.stderr, self.stderr_lines))]
@@ -85,14 +88,13 @@ class Process:
     def wait(self, within: float) -> int:
         """The exit code, or 128 + the signal. Everything the program and its children wrote is read by then."""
         until = min(time.monotonic() + within, self.deadline)
-        try:
-            code = self._popen.wait(max(0.0, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            raise Failure("still runs after %.1f s: %s" % (within, describe_session(self.pid))) from None
+        if not select.select([self._pidfd], [], [], max(0.0, until - time.monotonic()))[0]:
+            raise Failure("still runs after %.1f s: %s" % (within, describe_session(self.pid)))
         with self._news:
             while self._open_streams and time.monotonic() < until:
                 self._news.wait(max(0.0, until - time.monotonic()))
-        return code if code >= 0 else 128 - code
+        how = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        return how.si_status if how.si_code == os.CLD_EXITED else 128 + how.si_status
 
     def kill_child(self, pid: int) -> None:
         """Kills a descendant that the program told us of."""
@@ -100,8 +102,9 @@ class Process:
             os.kill(pid, signal.SIGKILL)
 
     def end(self) -> list[int]:
-        """Kills what is left. Returns the pids, the program's own not among them."""
-        self._popen.poll()
+        """Kills what is left. Returns the pids, the program's own not among them. Nothing, the second time."""
+        if self._pidfd < 0:
+            return []
         left = [pid for pid in session_members(self.pid) if pid != self.pid]
         # A stopped or forking family needs more than one look; each look kills all it finds.
         for _ in range(100):
@@ -111,11 +114,12 @@ class Process:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
-            self._popen.poll()
             if not members:
                 break
             time.sleep(0.01)
         self._popen.wait()
+        os.close(self._pidfd)
+        self._pidfd = -1
         for reader in self._readers:
             reader.join(5)
         self._log.close()
