@@ -22,6 +22,21 @@ FORKMEND_EXPORT int ppoll(pollfd* fds, nfds_t count, const timespec* timeout,
   return waiting::ppoll(fds, count, timeout, mask, FORKMEND_CALLER);
 }
 
+// What callers built with _FORTIFY_SOURCE reach where the compiler knows the array's size: a wait
+// all the same (Debian's librdkafka looked as if its threads never waited).
+extern "C" [[noreturn]] void __chk_fail();
+
+FORKMEND_EXPORT int __poll_chk(pollfd* fds, nfds_t count, int timeout, size_t size) {
+  if (size / sizeof *fds < count) __chk_fail();
+  return waiting::poll(fds, count, timeout, FORKMEND_CALLER);
+}
+
+FORKMEND_EXPORT int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout,
+                                const sigset_t* mask, size_t size) {
+  if (size / sizeof *fds < count) __chk_fail();
+  return waiting::ppoll(fds, count, timeout, mask, FORKMEND_CALLER);
+}
+
 FORKMEND_EXPORT int select(int count, fd_set* in, fd_set* out, fd_set* except, timeval* timeout) {
   return waiting::select(count, in, out, except, timeout, FORKMEND_CALLER);
 }
