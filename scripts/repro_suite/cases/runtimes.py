@@ -101,7 +101,8 @@ class RuntimeCase(Case):
 
     def run(self, trial: Trial) -> Iterator[Iteration]:
         if self._profile is not None and "FORKMEND_DIR" in trial.environment:
-            trial.environment["FORKMEND_PROFILES"] = str(SOURCES / self._profile)
+            built_in = self._profile.startswith("+")
+            trial.environment["FORKMEND_PROFILES"] = self._profile if built_in else str(SOURCES / self._profile)
         with contextlib.ExitStack() as helpers:
             if BROKER in trial.packages.programs:
                 trial.environment["REPRO_KAFKA_BROKERS"] = helpers.enter_context(broker(trial))
@@ -152,7 +153,8 @@ def idle_and_busy(name, packages, victim, operation, expectation, busy_expectati
 # In the order of the README's table.
 CASES = [
     *(case for operation in ("log", "full", "shutdown", "exit")
-      for case in idle_and_busy("spdlog/" + operation, SPDLOG, "program:spdlog_async", operation, ALWAYS, small=True)),
+      for case in idle_and_busy("spdlog/" + operation, SPDLOG, "program:spdlog_async", operation, ALWAYS, small=True,
+                                profile="+spdlog")),
     *(case for operation in ("submit", "destroy", "join")
       for case in idle_and_busy("pool/" + operation, THREAD_POOL, "program:thread_pool", operation, ALWAYS, small=True,
                                 profile="thread_pool.toml")),
@@ -164,11 +166,11 @@ CASES = [
       for case in idle_and_busy("librdkafka/" + operation, LIBRDKAFKA, "program:kafka_producer", operation, ALWAYS)),
     RuntimeCase("librdkafka/destroy", LIBRDKAFKA, "program:kafka_producer", "destroy", HEALTHY),
     *(case for operation in ("group", "join", "sort")
-      for case in idle_and_busy("polars/" + operation, POLARS, "python:polars", operation, ALWAYS)),
+      for case in idle_and_busy("polars/" + operation, POLARS, "python:polars", operation, ALWAYS, profile="+polars")),
     # At work: the other thread is one of Python's, and may hold the database's own lock at the fork.
-    *idle_and_busy("duckdb/threads", DUCKDB, "python:duckdb", "threads", ALWAYS),
+    *idle_and_busy("duckdb/threads", DUCKDB, "python:duckdb", "threads", ALWAYS, profile="+duckdb"),
     # Not while another thread has a cursor: that keeps the database open.
-    *(RuntimeCase("duckdb/" + operation, DUCKDB, "python:duckdb", operation, ALWAYS)
+    *(RuntimeCase("duckdb/" + operation, DUCKDB, "python:duckdb", operation, ALWAYS, profile="+duckdb")
       for operation in ("close", "exit")),
     RuntimeCase("duckdb/query", DUCKDB, "python:duckdb", "query", HEALTHY),
     *(RuntimeCase("confluent-kafka/" + operation, CONFLUENT_KAFKA, "python:kafka", operation, ALWAYS)
