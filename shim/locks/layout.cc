@@ -249,7 +249,7 @@ bool cond_shared(const pthread_cond_t* c) { return (word_of(c, cond_flag_word) &
 void cond_renew(pthread_cond_t* c) {
   constexpr std::uint32_t kFlags = 3;  // above them libc counts the waiters in the same word
   const std::uint32_t flags = word_of(c, cond_flag_word) & kFlags;
-  memset(c, 0, sizeof *c);
+  memset(c, 0, sizeof(pthread_cond_t));
   set_word(c, cond_flag_word, flags);
 }
 
