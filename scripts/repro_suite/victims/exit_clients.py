@@ -219,7 +219,8 @@ def main():
         run_open(SCENARIOS[options.scenario[len("open-"):]])
     else:
         asyncio.run(SCENARIOS[options.scenario]())
-    time.sleep(options.linger)
+    if options.linger:  # time.sleep(0) would let the workers finish first: nothing would be in flight any more
+        time.sleep(options.linger)
     if options.say_when:
         print("leaves", time.monotonic_ns(), flush=True)
     sys.exit(options.exit_code)
