@@ -54,12 +54,12 @@ char* block_of(pthread_t thread) { return reinterpret_cast<char*>(thread); }
 template <class T>
 T read(const char* from) {
   T value;
-  memcpy(&value, from, sizeof value);
+  memcpy(&value, from, sizeof(T));  // NOLINT(bugprone-sizeof-expression): of pointers too
   return value;
 }
 template <class T>
 void write(char* to, T value) {
-  memcpy(to, &value, sizeof value);
+  memcpy(to, &value, sizeof(T));
 }
 
 // The pointer among the words of the thread block; 0 if it is not there, or there twice.

@@ -41,7 +41,7 @@ Lazy<Table> lazy_table;
 std::atomic<int> noted{0};  // numbers below this may have an entry
 
 unsigned long inode_of(int fd) {
-  struct stat status;
+  struct stat status {};
   if (sys::call(SYS_fstat, fd, sys::arg(&status)) != 0) return 0;
   return status.st_ino;
 }
@@ -105,7 +105,7 @@ template <class Visit>
 bool for_each_descriptor(Visit&& visit) {
   const long directory = sys::open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
   if (directory < 0) return false;
-  alignas(DirectoryEntry) char buffer[4096];
+  alignas(DirectoryEntry) char buffer[4096]{};  // the kernel's writes are unknown to clang-tidy
   for (long n; (n = sys::call(SYS_getdents64, directory, sys::arg(buffer), sizeof buffer)) > 0;) {
     for (long i = 0; i < n;) {
       const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + i);
