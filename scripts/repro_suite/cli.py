@@ -20,7 +20,7 @@ from repro_suite.cases import all_cases
 from repro_suite.interpreters import DEBIAN_PYTHON, Interpreter, find_interpreters
 from repro_suite.plan import Extent, NotSetUp, make_plan
 from repro_suite.preload import Mode, Shim
-from repro_suite.run_log import latest_log, timestamp
+from repro_suite.run_log import latest_log, run_name, timestamp
 from repro_suite.runner import Runner
 from repro_suite.summary import print_summary, write_json
 from repro_suite.tables import new_console, new_table
@@ -183,7 +183,7 @@ def _run(options: argparse.Namespace, cases: list[Case]) -> int:
     started = timestamp()
     workers = options.jobs or JOBS_PER_CPU * (os.cpu_count() or 1)
     with progress.for_this_terminal(len(plan.jobs)) as shown:
-        runner = Runner(Shim(library), started, workers, shown)
+        runner = Runner(Shim(library), run_name(started), workers, shown)
         results = runner.run(plan)
     status = exit_status(results, runner.interrupted)
     print_summary(plan, results)

@@ -1,11 +1,13 @@
 """The log of a run: one file a case, in which every line carries its time and its combination.
 
-Promises: lines and blocks are written whole, from any thread; times are UTC; the init-time lines that are written here
-are the ones `read_init_times` reads, and no other module knows their form.
+Promises: no two runs share a file, also if they begin in the same millisecond; lines and blocks are written whole, from
+any thread; times are UTC; the init-time lines that are written here are the ones `read_init_times` reads, and no other
+module knows their form.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -23,12 +25,17 @@ LOCKUP_LINE = re.compile(r"^\S+ \[(?P<label>[^\]]+)\] fork \d+: lockup\b")
 
 
 def timestamp() -> str:
-    """For file names: sorts as text in the order of time."""
+    """Sorts as text in the order of time."""
     return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
 
 
-def log_path(case: str, started: str) -> Path:
-    return places.LOGS / ("repro_%s_%s.log" % (case, started))
+def run_name(started: str) -> str:
+    """For file names: runs begin side by side, so the time alone does not tell them apart."""
+    return "%s-%d" % (started, os.getpid())
+
+
+def log_path(case: str, run: str) -> Path:
+    return places.LOGS / ("repro_%s_%s.log" % (case, run))
 
 
 class RunLog:

@@ -44,9 +44,9 @@ class Result:
 
 
 class Runner:
-    def __init__(self, shim: Shim, started: str, workers: int, progress: Progress):
+    def __init__(self, shim: Shim, run_name: str, workers: int, progress: Progress):
         self._shim = shim
-        self._started = started
+        self._run_name = run_name
         self._workers = workers
         self._progress = progress
         self._stop = threading.Event()
@@ -55,7 +55,7 @@ class Runner:
     def run(self, plan: Plan) -> list[Result]:
         """One result a job, in the plan's order; fewer if the user interrupts."""
         names = {job.combination.case.name for job in plan.jobs}
-        self._logs = {name: RunLog(log_path(name.replace("/", "-"), self._started)) for name in names}
+        self._logs = {name: RunLog(log_path(name.replace("/", "-"), self._run_name)) for name in names}
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=self._workers)
         futures = [pool.submit(self._run_job, job, number) for number, job in enumerate(plan.jobs, 1)]
         try:
@@ -79,7 +79,7 @@ class Runner:
         result = Result(job, log.path)
         labelled = LabelledLog(log, job.label)
         symptoms = SymptomWatch(case.known_symptoms)
-        reports = places.LOGS / "reports" / self._started / str(number)
+        reports = places.LOGS / "reports" / self._run_name / str(number)
         reports.mkdir(parents=True)
         labelled.write("begins: %d iterations, timeout %g s" % (job.count, job.timeout_s))
         trial = Trial(

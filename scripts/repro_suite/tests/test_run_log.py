@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import tempfile
 import unittest
 from pathlib import Path
 
 from repro_suite.analyze import percentile
-from repro_suite.run_log import LabelledLog, RunLog, read_init_times, read_lockups
+from repro_suite.run_log import LabelledLog, RunLog, log_path, read_init_times, read_lockups, run_name
 
 
 class RunLogTest(unittest.TestCase):
@@ -24,6 +25,13 @@ class RunLogTest(unittest.TestCase):
                 (time.label, time.fork, time.who, time.pid, time.ms), ("a case, without", 1, "child", 7, 12.5)
             )
             self.assertEqual(list(read_lockups(log.path)), ["a case, without"])
+
+    def test_runs_that_begin_together(self) -> None:
+        started = "20261121T205800.000Z"
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            beside = pool.apply(run_name, (started,))
+        self.assertNotEqual(log_path("libgomp", beside), log_path("libgomp", run_name(started)))
+        self.assertEqual(sorted((beside, "20261121T205759.999Z-9")), ["20261121T205759.999Z-9", beside])
 
     def test_percentile(self) -> None:
         values = list(range(1, 101))
