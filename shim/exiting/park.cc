@@ -1,10 +1,9 @@
 #include "shim/exiting/park.h"
 
-#include <signal.h>
-
 #include "shim/base/clock.h"
 #include "shim/base/load.h"
 #include "shim/base/settings.h"
+#include "shim/base/signals.h"
 #include "shim/base/syscall.h"
 #include "shim/exiting/stuck.h"
 #include "shim/python/finalizing.h"
@@ -22,8 +21,7 @@ std::atomic<int> watcher{0};  // its tid
 // All but the two signals that libc uses among its own threads: setuid() waits until every thread
 // has answered.
 void block_signals() {
-  constexpr int kCancel = 32, kSetId = 33;
-  const unsigned long mask = ~(1ul << (kCancel - 1) | 1ul << (kSetId - 1));
+  const unsigned long mask = ~sys::kLibcSignals;
   sys::call(SYS_rt_sigprocmask, SIG_BLOCK, sys::arg(&mask), 0, sizeof mask);
 }
 

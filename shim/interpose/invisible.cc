@@ -15,19 +15,10 @@ using namespace forkmend;
 
 namespace {
 
-void enter(Thread* t) {
-  if (t != nullptr) t->invisible.fetch_add(1, std::memory_order_relaxed);
-}
-// Not below zero: the thread may have had no record when it went in.
-void leave(Thread* t) {
-  if (t != nullptr && t->invisible.load(std::memory_order_relaxed) > 0)
-    t->invisible.fetch_sub(1, std::memory_order_relaxed);
-}
-
 class Invisible {
  public:
-  Invisible() : thread_(threads::self()) { enter(thread_); }
-  ~Invisible() { leave(thread_); }
+  Invisible() : thread_(threads::self()) { threads::enter_invisible(thread_); }
+  ~Invisible() { threads::leave_invisible(thread_); }
   Invisible(const Invisible&) = delete;
   Invisible& operator=(const Invisible&) = delete;
 
@@ -54,17 +45,17 @@ FORKMEND_EXPORT int pthread_once(pthread_once_t* once, void (*routine)()) {
 // What stdio locks from inside (printf) is given back before it returns; these are held between
 // calls. In the child libc itself opens all streams.
 FORKMEND_EXPORT void flockfile(FILE* stream) {
-  enter(threads::self());
+  threads::enter_invisible(threads::self());
   real().flockfile(stream);
 }
 
 FORKMEND_EXPORT int ftrylockfile(FILE* stream) {
   const int result = real().ftrylockfile(stream);
-  if (result == 0) enter(threads::self());
+  if (result == 0) threads::enter_invisible(threads::self());
   return result;
 }
 
 FORKMEND_EXPORT void funlockfile(FILE* stream) {
   real().funlockfile(stream);
-  leave(threads::self());
+  threads::leave_invisible(threads::self());
 }

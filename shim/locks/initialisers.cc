@@ -140,7 +140,7 @@ int acquire(Guard* guard, const void* caller) {
   if (t != nullptr && !is_done(guard)) put_right(*t, guard, caller);
   const int mine = runtime().acquire(guard);
   if (mine == 0 || t == nullptr) return mine;
-  t->invisible.fetch_add(1, std::memory_order_relaxed);
+  threads::enter_invisible(t);
   Initialisers& list = t->initialisers;
   if (list.count < kMostInitialisers) list.guard[list.count++] = guard;
   return mine;
@@ -152,9 +152,7 @@ void leave(Guard* guard) {
   Thread* t = threads::self();
   if (t == nullptr) return;
   remove(*t, guard);
-  // One that was entered before this thread had a record was not counted.
-  if (t->invisible.load(std::memory_order_relaxed) > 0)
-    t->invisible.fetch_sub(1, std::memory_order_relaxed);
+  threads::leave_invisible(t);
 }
 
 }  // namespace

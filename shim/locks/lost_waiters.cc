@@ -1,5 +1,6 @@
 #include "shim/locks/lost_waiters.h"
 
+#include "shim/base/hash.h"
 #include "shim/base/lazy.h"
 #include "shim/base/mapping.h"
 #include "shim/base/settings.h"
@@ -45,13 +46,8 @@ class FirstUses {
     std::atomic<const void*> object[kSize];
   };
 
-  static std::size_t hash(const void* object) {
-    return (reinterpret_cast<std::uintptr_t>(object) * 0x9e3779b97f4a7c15u) >> (64 - 13);
-  }
-  static_assert(kSize == std::size_t{1} << 13);
-
   static std::size_t find(const Table& all, const void* object) {
-    for (std::size_t at = hash(object);; at = (at + 1) % kSize) {
+    for (std::size_t at = hash_address<kSize>(object);; at = (at + 1) % kSize) {
       const void* seen = all.object[at].load(std::memory_order_acquire);
       if (seen == object) return at;
       if (seen == nullptr) return kMissing;
@@ -64,7 +60,7 @@ class FirstUses {
     if (find(all, object) != kMissing) return true;
     if (used_ == kMost) return false;
     look();
-    std::size_t free = hash(object);
+    std::size_t free = hash_address<kSize>(object);
     while (all.object[free].load(std::memory_order_relaxed) != nullptr) free = (free + 1) % kSize;
     all.object[free].store(object, std::memory_order_release);
     used_++;

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "shim/base/compiler.h"
+#include "shim/base/signals.h"
 #include "shim/python/at_exit.h"
 #include "shim/python/audit.h"
 #include "shim/python/capi.h"
@@ -87,8 +88,8 @@ bool is_inside(const void* caller) {
 unsigned long reserved_signals() {
   if (!present()) return 0;
   unsigned long result = 0;
-  if (stack::registered()) result |= signals::bit(signals::reserved_signal());
-  if (signals::interrupt_is_pythons()) result |= signals::bit(SIGINT);
+  if (stack::registered()) result |= sys::signal_bit(signals::reserved_signal());
+  if (signals::interrupt_is_pythons()) result |= sys::signal_bit(SIGINT);
   return result;
 }
 

@@ -2,14 +2,13 @@
 
 #include <atomic>
 
-#include "shim/base/syscall.h"
+#include "shim/base/signals.h"
 #include "shim/python/capi.h"
 
 namespace forkmend::python::signals {
 namespace {
 
 constexpr int kBelowLast = 3;
-constexpr int kLastSignal = 64;  // SIGRTMAX, which is a function call
 
 std::atomic<void (*)(int)> interrupt_handler{nullptr};
 
@@ -26,11 +25,7 @@ bool default_int_handler_is_set() {
 
 }  // namespace
 
-int reserved_signal() { return kLastSignal - kBelowLast; }
-
-bool read(int signal, Action& action) {
-  return sys::call(SYS_rt_sigaction, signal, 0, sys::arg(&action), sizeof action.mask) == 0;
-}
+int reserved_signal() { return sys::kLastSignal - kBelowLast; }
 
 // CPython has one C function for every signal that Python code handles, so its address does not
 // tell default_int_handler from a handler of the program's; what does lies behind the GIL, which a
@@ -38,19 +33,20 @@ bool read(int signal, Action& action) {
 // its mask, which nobody notices. signal.signal() installs the action anew, with an empty mask, and
 // the mark is gone, in whichever process that happens.
 void note_interrupt_handler() {
-  Action action{};
-  if (!default_int_handler_is_set() || !read(SIGINT, action) || !action.has_function()) return;
+  sys::KernelSigaction action{};
+  if (!default_int_handler_is_set() || !sys::read_action(SIGINT, action) || !action.has_function())
+    return;
   interrupt_handler.store(action.handler, std::memory_order_relaxed);
-  if ((action.mask & bit(reserved_signal())) != 0) return;
-  action.mask |= bit(reserved_signal());
+  if ((action.mask & sys::signal_bit(reserved_signal())) != 0) return;
+  action.mask |= sys::signal_bit(reserved_signal());
   sys::call(SYS_rt_sigaction, SIGINT, sys::arg(&action), 0, sizeof action.mask);
 }
 
 bool interrupt_is_pythons() {
-  Action action{};
-  return read(SIGINT, action) && action.has_function() &&
+  sys::KernelSigaction action{};
+  return sys::read_action(SIGINT, action) && action.has_function() &&
          action.handler == interrupt_handler.load(std::memory_order_relaxed) &&
-         (action.mask & bit(reserved_signal())) != 0;
+         (action.mask & sys::signal_bit(reserved_signal())) != 0;
 }
 
 }  // namespace forkmend::python::signals

@@ -5,27 +5,12 @@
 // Does not: change what any handler does.
 #pragma once
 
-#include <signal.h>
-
 namespace forkmend::python::signals {
 
 // The signal on which faulthandler is registered. Nobody sends it: it is the way by which CPython
 // hands out its traceback writer. The last few real-time signals are the least used ones: libc
 // takes them from the bottom, programs count from SIGRTMIN up, and valgrind has the last.
 int reserved_signal();
-
-// The kernel's own layout of struct sigaction: libc's differs.
-struct Action {
-  void (*handler)(int);
-  unsigned long flags;
-#if defined(__x86_64__)
-  void (*restorer)();
-#endif
-  unsigned long mask;
-  bool has_function() const { return handler != SIG_DFL && handler != SIG_IGN; }
-};
-bool read(int signal, Action& action);
-inline constexpr unsigned long bit(int signal) { return 1ul << (signal - 1); }
 
 // In the parent, with the GIL: marks CPython's SIGINT handler if it only raises KeyboardInterrupt.
 void note_interrupt_handler();

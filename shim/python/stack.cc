@@ -7,6 +7,7 @@
 
 #include <charconv>
 
+#include "shim/base/signals.h"
 #include "shim/base/syscall.h"
 #include "shim/base/text.h"
 #include "shim/python/capi.h"
@@ -57,8 +58,8 @@ bool call_register(int signal) {
 // What is wrong, or null.
 const char* try_to_register() {
   const int signal = signals::reserved_signal();
-  signals::Action action{};
-  if (!signals::read(signal, action) || action.handler != SIG_DFL)
+  sys::KernelSigaction action{};
+  if (!sys::read_action(signal, action) || action.handler != SIG_DFL)
     return "the program has a handler of its own on the reserved signal";
   descriptor = choose_descriptor();
   if (descriptor < 0) return "no descriptor may be opened";
@@ -70,7 +71,8 @@ const char* try_to_register() {
   const bool done = call_register(signal);
   if (had_one) sys::call(SYS_sigaltstack, sys::arg(&alternate), 0);
   if (!done) return "faulthandler.register() raised";
-  if (!signals::read(signal, action) || !action.has_function() || (action.flags & SA_SIGINFO) != 0)
+  if (!sys::read_action(signal, action) || !action.has_function() ||
+      (action.flags & SA_SIGINFO) != 0)
     return "faulthandler.register() installed no plain handler";
   writer.store(action.handler, std::memory_order_release);
   return nullptr;
@@ -168,8 +170,8 @@ void prepare() {
 
 bool registered() {
   void (*expected)(int) = writer.load(std::memory_order_acquire);
-  signals::Action action{};
-  return expected != nullptr && signals::read(signals::reserved_signal(), action) &&
+  sys::KernelSigaction action{};
+  return expected != nullptr && sys::read_action(signals::reserved_signal(), action) &&
          action.handler == expected && (action.flags & SA_SIGINFO) == 0;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "shim/base/directory.h"
 #include "shim/base/settings.h"
 #include "shim/base/syscall.h"
 #include "shim/reporting/modules.h"
@@ -47,32 +48,18 @@ bool find_directory(Text<512>& out) {
   return usable(out.data(), true);
 }
 
-// Bytes of the files in the directory, by getdents64 and stat: no opendir, which allocates.
+// Bytes of the files in the directory.
 std::int64_t bytes_in(const char* path) {
-  struct Entry {
-    std::uint64_t inode;
-    std::int64_t offset;
-    unsigned short size;
-    unsigned char type;
-    char name[];
-  };
   const long fd = sys::open(path, O_RDONLY | O_DIRECTORY);
   if (fd < 0) return 0;
-  alignas(8) char buffer[4096] = {};
   std::int64_t total = 0;
-  for (;;) {
-    const long n = sys::call(SYS_getdents64, fd, sys::arg(buffer), sizeof buffer);
-    if (n <= 0) break;
-    for (long at = 0; at < n;) {
-      const auto* entry = reinterpret_cast<const Entry*>(buffer + at);
-      struct stat info {};
-      if (sys::call(SYS_newfstatat, fd, sys::arg(entry->name), sys::arg(&info),
-                    AT_SYMLINK_NOFOLLOW) == 0 &&
-          S_ISREG(info.st_mode))
-        total += info.st_size;
-      at += entry->size;
-    }
-  }
+  sys::for_each_entry(static_cast<int>(fd), [&](const char* name) {
+    struct stat info {};
+    if (sys::call(SYS_newfstatat, fd, sys::arg(name), sys::arg(&info), AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(info.st_mode))
+      total += info.st_size;
+    return true;
+  });
   sys::close(static_cast<int>(fd));
   return total;
 }

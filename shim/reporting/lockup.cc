@@ -8,6 +8,7 @@
 #include "shim/base/glob.h"
 #include "shim/base/lazy.h"
 #include "shim/base/settings.h"
+#include "shim/base/signals.h"
 #include "shim/base/spinlock.h"
 #include "shim/forking/protocol.h"
 #include "shim/locks/held.h"
@@ -426,16 +427,11 @@ void identify(Report& report) {
 
 // abort() takes a lock of libc's that may be orphaned, and runs handlers: the signal is sent as is.
 [[noreturn]] void die_by_abort() {
-  constexpr int kSetMask = 1;  // SIG_UNBLOCK of the kernel
-  const unsigned long mask = 1ul << (SIGABRT - 1);
-  struct {
-    void (*handler)(int);
-    unsigned long flags;
-    void (*restorer)();
-    unsigned long mask;
-  } action = {SIG_DFL, 0, nullptr, 0};
+  const unsigned long mask = sys::signal_bit(SIGABRT);
+  sys::KernelSigaction action{};
+  action.handler = SIG_DFL;
   sys::call(SYS_rt_sigaction, SIGABRT, sys::arg(&action), 0, sizeof mask);
-  sys::call(SYS_rt_sigprocmask, kSetMask, sys::arg(&mask), 0, sizeof mask);
+  sys::call(SYS_rt_sigprocmask, SIG_UNBLOCK, sys::arg(&mask), 0, sizeof mask);
   sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), SIGABRT);
   for (;;) sys::call(SYS_exit_group, 128 + SIGABRT);
 }

@@ -1,18 +1,11 @@
 #include "shim/reporting/package.h"
 
+#include "shim/base/directory.h"
 #include "shim/base/glob.h"
 #include "shim/base/syscall.h"
 
 namespace forkmend::package {
 namespace {
-
-struct DirectoryEntry {  // struct linux_dirent64
-  std::uint64_t inode;
-  std::int64_t offset;
-  unsigned short size;
-  unsigned char type;
-  char name[];
-};
 
 // The version in "PACKAGE-VERSION.dist-info", empty if the name is another one's.
 std::string_view version_in(std::string_view name, std::string_view package) {
@@ -37,18 +30,11 @@ void version_of(std::string_view dso_path, TextSpan& out) {
   site.append(folder.substr(0, up)).append('\0');
   const long fd = sys::open(site.data(), O_RDONLY | O_DIRECTORY);
   if (fd < 0) return;
-  alignas(8) char buffer[4096] = {};
-  for (bool found = false; !found;) {
-    const long n = sys::call(SYS_getdents64, fd, sys::arg(buffer), sizeof buffer);
-    if (n <= 0) break;
-    for (long at = 0; at < n && !found;) {
-      const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
-      const std::string_view version = version_in(entry->name, package);
-      found = !version.empty();
-      if (found) out.append(version);
-      at += entry->size;
-    }
-  }
+  sys::for_each_entry(static_cast<int>(fd), [&](const char* name) {
+    const std::string_view version = version_in(name, package);
+    out.append(version);
+    return version.empty();
+  });
   sys::close(static_cast<int>(fd));
 }
 

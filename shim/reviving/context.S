@@ -1,9 +1,12 @@
 /* See context.h. Offsets are those of struct Context. */
         .text
-#if defined(__x86_64__)
         .globl  forkmend_save_context_and_call
         .hidden forkmend_save_context_and_call
         .type   forkmend_save_context_and_call, @function
+        .globl  forkmend_resume_context
+        .hidden forkmend_resume_context
+        .type   forkmend_resume_context, @function
+#if defined(__x86_64__)
 forkmend_save_context_and_call:
         .cfi_startproc
         endbr64
@@ -28,9 +31,6 @@ forkmend_save_context_and_call:
         .cfi_endproc
         .size   forkmend_save_context_and_call, .-forkmend_save_context_and_call
 
-        .globl  forkmend_resume_context
-        .hidden forkmend_resume_context
-        .type   forkmend_resume_context, @function
 forkmend_resume_context:
         endbr64
         ldmxcsr 56(%rdi)
@@ -52,9 +52,6 @@ forkmend_resume_context:
         .size   forkmend_resume_context, .-forkmend_resume_context
 #elif defined(__aarch64__)
 /* A call and no more: nothing is resumed here. */
-        .globl  forkmend_save_context_and_call
-        .hidden forkmend_save_context_and_call
-        .type   forkmend_save_context_and_call, @function
 forkmend_save_context_and_call:
         .cfi_startproc
         stp     x29, x30, [sp, #-16]!
@@ -74,9 +71,6 @@ forkmend_save_context_and_call:
         .cfi_endproc
         .size   forkmend_save_context_and_call, .-forkmend_save_context_and_call
 
-        .globl  forkmend_resume_context
-        .hidden forkmend_resume_context
-        .type   forkmend_resume_context, @function
 forkmend_resume_context:
         brk     #0
         .size   forkmend_resume_context, .-forkmend_resume_context

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <new>
 
+#include "shim/base/directory.h"
 #include "shim/base/lazy.h"
 #include "shim/base/load.h"
 #include "shim/base/syscall.h"
@@ -91,34 +92,22 @@ bool is(const Link& link, std::string_view prefix) {
   return link.view().substr(0, prefix.size()) == prefix;
 }
 
-struct DirectoryEntry {  // struct linux_dirent64
-  std::uint64_t inode;
-  std::int64_t offset;
-  unsigned short size;
-  unsigned char type;
-  char name[1];
-};
-
 // Visits every open descriptor: void visit(fd, link). Descriptors may be replaced by the visitor.
 // False if /proc cannot be read.
 template <class Visit>
 bool for_each_descriptor(Visit&& visit) {
   const long directory = sys::open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
   if (directory < 0) return false;
-  alignas(DirectoryEntry) char buffer[4096]{};  // the kernel's writes are unknown to clang-tidy
-  for (long n; (n = sys::call(SYS_getdents64, directory, sys::arg(buffer), sizeof buffer)) > 0;) {
-    for (long i = 0; i < n;) {
-      const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + i);
-      i += entry->size;
-      int fd = 0;
-      const char* digit = entry->name;
-      for (; *digit >= '0' && *digit <= '9'; digit++) fd = fd * 10 + (*digit - '0');
-      if (digit == entry->name || fd == directory) continue;
-      Link link;
-      read_link(fd, link);
-      visit(fd, link);
-    }
-  }
+  sys::for_each_entry(static_cast<int>(directory), [&](const char* name) {
+    int fd = 0;
+    const char* digit = name;
+    for (; *digit >= '0' && *digit <= '9'; digit++) fd = fd * 10 + (*digit - '0');
+    if (digit == name || fd == directory) return true;
+    Link link;
+    read_link(fd, link);
+    visit(fd, link);
+    return true;
+  });
   sys::close(static_cast<int>(directory));
   return true;
 }

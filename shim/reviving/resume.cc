@@ -1,13 +1,13 @@
 #include "shim/reviving/resume.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
 #include "shim/base/armed.h"
 #include "shim/base/real.h"
 #include "shim/base/settings.h"
+#include "shim/base/signals.h"
 #include "shim/base/syscall.h"
 #include "shim/forking/protocol.h"
 #include "shim/locks/lost_waiters.h"
@@ -24,10 +24,6 @@ FORKMEND_SAME_PAGE std::atomic<int> pending{0};
 
 namespace {
 
-// libc's own signals, for cancellation and setuid: their handlers need nothing that is missing
-// here, and another thread's setuid() waits for them.
-constexpr std::uint64_t kLibcSignals = std::uint64_t{1} << 31 | std::uint64_t{1} << 32;
-
 constexpr std::uint32_t kNotYetKnown = ~0u;
 
 enum Phase : std::uint32_t { making, going_on, given_up };
@@ -41,22 +37,6 @@ struct Revival {
 };
 Revival revival;
 FORKMEND_TLS bool inside;  // this thread is reviving
-
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    const std::uint64_t all = ~kLibcSignals;
-    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), sys::arg(&before_), sizeof all);
-  }
-  ~SignalsBlocked() {
-    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before_), 0, sizeof before_);
-  }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  std::uint64_t before_;
-};
 
 // The last one wakes the reviving thread: a hundred would wake it a hundred times.
 void begin_count(std::uint32_t wanted) {
@@ -242,7 +222,8 @@ int revive_now(Runtime& r) {
     if (const int error = kernel_objects::rebuild(r)) return error;
     r.objects_rebuilt = true;
   }
-  const SignalsBlocked blocked;
+  // libc's own handlers need nothing that is missing here, and other threads wait for them.
+  const sys::SignalsBlocked blocked(~sys::kLibcSignals);
   if (const int error = take_images(r, count)) return error;
   forget_waiters(r);
   revival.phase.store(making);

@@ -155,11 +155,19 @@ void read_profiles_setting() {
   });
 }
 
+// An item of FORKMEND_POLICY: false if it is not NAME:POLICY.
+bool parse_policy_item(std::string_view item, std::string_view& name, Policy& policy) {
+  const std::size_t colon = item.rfind(':');
+  if (colon == std::string_view::npos) return false;
+  name = item.substr(0, colon);
+  return parse_policy(item.substr(colon + 1), policy);
+}
+
 void check_policy_setting() {
   for_each_item(settings.policy, [](std::string_view item) {
+    std::string_view name;
     Policy policy;
-    const std::size_t colon = item.rfind(':');
-    if (colon == std::string_view::npos || !parse_policy(item.substr(colon + 1), policy))
+    if (!parse_policy_item(item, name, policy))
       report_setting(
           "FORKMEND_POLICY", item,
           "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, NAME:callback, NAME:resume, "
@@ -202,10 +210,9 @@ bool resumes_in_force(const Profile& p) { return resumes(policy_for(p.name, p.po
 void see_who_resumes() {
   bool any = find(resumes_in_force).profile != nullptr;
   for_each_item(settings.policy, [&](std::string_view item) {  // runtimes without a profile
+    std::string_view name;
     Policy policy;
-    const std::size_t colon = item.rfind(':');
-    if (colon != std::string_view::npos && parse_policy(item.substr(colon + 1), policy))
-      any |= resumes(policy);
+    if (parse_policy_item(item, name, policy)) any |= resumes(policy);
   });
   const Match by_name =
       find([](const Profile& p) { return p.thread[0][0] != '\0' && resumes_in_force(p); });
@@ -257,9 +264,9 @@ bool resumes_by_thread_name() { return some_resume_by_name.load(std::memory_orde
 Policy policy_for(std::string_view name, Policy fallback) {
   Policy policy = fallback;
   for_each_item(settings.policy, [&](std::string_view item) {
-    const std::size_t colon = item.rfind(':');
-    if (colon != std::string_view::npos && item.substr(0, colon) == name)
-      parse_policy(item.substr(colon + 1), policy);
+    std::string_view named;
+    Policy given;
+    if (parse_policy_item(item, named, given) && named == name) policy = given;
   });
   return policy;
 }

@@ -299,14 +299,7 @@ class Reader {
 
     flag_into(profile.settle, table.get("settle"), "settle");
     flag_into(profile.asks_first, table.get("asks_first"), "asks_first");
-
-    if (const toml::node* node = table.get("opt_in")) {
-      if (const auto* opt_in = node->as_boolean()) {
-        profile.opt_in = opt_in->get() ? 1 : 0;
-      } else {
-        wrong_type(*node, "opt_in", "write true or false, without quotes");
-      }
-    }
+    flag_into(profile.opt_in, table.get("opt_in"), "opt_in");
 
     if (const toml::node* node = table.get("drain_ms")) {
       const auto* drain = node->as_integer();

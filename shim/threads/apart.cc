@@ -4,22 +4,14 @@
 #include <unistd.h>
 
 #include "shim/threads/lost.h"
+#include "shim/threads/stacks.h"
 
 namespace forkmend::threads {
-namespace {
-
-bool on_own_stack(const pthread_attr_t* attributes) {
-  void* stack = nullptr;
-  std::size_t size = 0;
-  // Without a stack of the caller's the address is that of an end: 0 minus the size, or 0.
-  return attributes != nullptr && pthread_attr_getstack(attributes, &stack, &size) == 0 &&
-         stack != nullptr && reinterpret_cast<std::uintptr_t>(stack) + size != 0;
-}
-
-}  // namespace
 
 Apart::Apart(const pthread_attr_t* attributes) : given_(attributes) {
-  if (FORKMEND_LIKELY(!watch::needed()) || on_own_stack(attributes)) return;
+  if (FORKMEND_LIKELY(!watch::needed())) return;
+  std::size_t size = 0;
+  if (stacks::given(attributes, size) != nullptr) return;
   if (attributes == nullptr) {
     if (pthread_getattr_default_np(&own_) != 0) return;
     own_is_ours_ = true;
@@ -27,7 +19,6 @@ Apart::Apart(const pthread_attr_t* attributes) : given_(attributes) {
     memcpy(&own_, attributes, sizeof own_);  // as libc reads it; not destroyed
   }
   changed_ = true;
-  std::size_t size = 0;
   if (pthread_attr_getstacksize(&own_, &size) == 0)
     pthread_attr_setstacksize(&own_, size + static_cast<std::size_t>(getpagesize()));
   int state = PTHREAD_CREATE_JOINABLE;

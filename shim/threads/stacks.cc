@@ -69,15 +69,14 @@ Stack* of(pthread_t handle) {
   return nullptr;
 }
 
-// The stack that the attributes name, or null.
+}  // namespace
+
 char* given(const pthread_attr_t* attributes, std::size_t& size) {
   void* base = nullptr;
   if (attributes == nullptr || pthread_attr_getstack(attributes, &base, &size) != 0) return nullptr;
   // Without one glibc returns its null pointer less the size.
   return reinterpret_cast<std::uintptr_t>(base) + size != 0 ? static_cast<char*>(base) : nullptr;
 }
-
-}  // namespace
 
 Stack* take(const pthread_attr_t* attributes, pthread_attr_t& own) {
   std::size_t size = 0;

@@ -44,6 +44,9 @@ namespace threads::stacks {
 // own frames begin below this much. 32 KiB: measured on 2.31 to 2.43.
 inline constexpr std::size_t kPad = std::size_t{32} << 10;
 
+// The stack of the caller's own that the attributes (or null) name, and its size; null without one.
+char* given(const pthread_attr_t* attributes, std::size_t& size);
+
 // A stack for a thread with these attributes (null: the default), and the attributes to create it
 // with: a copy of the caller's that must not be destroyed. Null if there is none to be had (said
 // once) or the program's own stack is too small: the thread is then created as without.

@@ -159,6 +159,16 @@ inline bool is_live(const Thread& t) {
          t.generation.load(std::memory_order_relaxed) == generation.load(std::memory_order_relaxed);
 }
 
+// A thread, if it has a record, goes into a lock that cannot be seen, and out of it. Not below
+// zero: it may have had no record when it went in.
+inline void enter_invisible(Thread* t) {
+  if (t != nullptr) t->invisible.fetch_add(1, std::memory_order_relaxed);
+}
+inline void leave_invisible(Thread* t) {
+  if (t != nullptr && t->invisible.load(std::memory_order_relaxed) > 0)
+    t->invisible.fetch_sub(1, std::memory_order_relaxed);
+}
+
 // The live thread that had this tid in an ancestor of this process and has another one now, or
 // null. Null if a live thread has it now.
 Thread* survivor_with(int former_tid);

@@ -1,5 +1,6 @@
 #include "shim/waiting/handover.h"
 
+#include "shim/base/hash.h"
 #include "shim/base/lazy.h"
 #include "shim/base/spinlock.h"
 #include "shim/python/bridge.h"
@@ -25,12 +26,6 @@ FORKMEND_SAME_PAGE Spinlock build_lock;
 Evidence evidence;
 FORKMEND_SAME_PAGE std::atomic<bool> has_evidence{false};
 
-std::size_t hash(const void* object) {
-  // Multiplicative hashing (Knuth, TAOCP 3, 6.4) with the 64-bit golden ratio.
-  return (reinterpret_cast<std::uintptr_t>(object) * 0x9e3779b97f4a7c15u) >> (64 - 12);
-}
-static_assert(kTableSize == std::size_t{1} << 12);
-
 void build() {
   SpinGuard guard(build_lock);
   if (built.load(std::memory_order_relaxed)) return;
@@ -41,7 +36,7 @@ void build() {
   threads::for_each([&](Thread& t) {
     if (!threads::is_lost(t) || t.wait.call.load() == WaitCall::none || t.wait.object == nullptr)
       return true;
-    std::size_t at = hash(t.wait.object);
+    std::size_t at = hash_address<kTableSize>(t.wait.object);
     while (table[at].object != nullptr && table[at].object != t.wait.object)
       at = (at + 1) % kTableSize;
     if (table[at].object == nullptr) {
@@ -80,7 +75,8 @@ LostWait* lost_wait(const void* object) {
   Table* all = lazy_table.existing();
   if (all == nullptr) return nullptr;
   LostWait* table = all->entry;
-  for (std::size_t at = hash(object); table[at].object != nullptr; at = (at + 1) % kTableSize) {
+  for (std::size_t at = hash_address<kTableSize>(object); table[at].object != nullptr;
+       at = (at + 1) % kTableSize) {
     if (table[at].object == object) return &table[at];
   }
   return nullptr;

@@ -1,8 +1,7 @@
 #include "shim/waiting/proof.h"
 
-#include <signal.h>
-
 #include "shim/base/settings.h"
+#include "shim/base/signals.h"
 #include "shim/base/syscall.h"
 #include "shim/locks/initialisers.h"
 #include "shim/locks/layout.h"
@@ -16,21 +15,12 @@
 namespace forkmend {
 namespace {
 
-constexpr unsigned long bit(int signal) { return 1ul << (signal - 1); }
-
 // Handlers of faults cannot end a wait: the thread that waits does not fault. Rust's standard
 // library and faulthandler install such.
 constexpr unsigned long kFaults =
-    bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGABRT) | bit(SIGTRAP);
+    (sys::kSynchronousSignals & ~sys::signal_bit(SIGSYS)) | sys::signal_bit(SIGABRT);
 
-// libc's own: SIGCANCEL (32) and SIGSETXID (33, installed with the first thread). A live thread of
-// this process would have to send them.
-constexpr unsigned long kLibc = bit(32) | bit(33);
-
-bool handler_could_end_it() {
-  const unsigned long harmless = kFaults | kLibc | python::reserved_signals();
-  return restart::any_handler(harmless);
-}
+bool handler_could_end_it() { return restart::any_handler(kFaults | python::reserved_signals()); }
 
 // A live thread that waits for ever for something of this process's own can end nothing.
 bool stands_still(const Thread& t) {

@@ -177,11 +177,16 @@ auto post_again(sem_t* s) {
   return [s](int result) { return result == 0 && real().sem_post(s) == 0; };
 }
 
-// A join. True: the thread is lost and stays so, `error` is the result.
-bool settle_lost(pthread_t thread, void** result, const void* caller, int& error) {
+// What every form of join does around its own call: a lost thread is settled without it.
+template <class Call>
+int join_by(pthread_t thread, void** result, const void* caller, Call&& call) {
   enter();
   trigger::on_block(WaitCall::join, reinterpret_cast<const void*>(thread), caller);
-  return threads::settle_lost(thread, result, error);
+  int error = 0;
+  if (threads::settle_lost(thread, result, error)) return error;
+  error = call();
+  if (error == 0) threads::stacks::joined(thread);
+  return error;
 }
 
 }  // namespace
@@ -235,41 +240,33 @@ int sem_clockwait(sem_t* s, clockid_t clock, const timespec* deadline, const voi
 }
 
 int join(pthread_t thread, void** result, const void* caller) {
-  int error = 0;
-  if (settle_lost(thread, result, caller, error)) return error;
-  error = plain(
-      WaitCall::join, reinterpret_cast<const void*>(thread), kNoTimeout, caller,
-      [&] {
-        Thread* t = threads::self();
-        if (t == nullptr || !watch::needed()) return real().pthread_join(thread, result);
-        return sliced<int>(
-            *t, ETIMEDOUT, ETIMEDOUT, [&] { return real().pthread_join(thread, result); },
-            [&](const timespec& deadline) {
-              return real().pthread_clockjoin_np(thread, result, CLOCK_MONOTONIC, &deadline);
-            });
-      },
-      Again());
-  if (error == 0) threads::stacks::joined(thread);
-  return error;
+  return join_by(thread, result, caller, [&] {
+    return plain(
+        WaitCall::join, reinterpret_cast<const void*>(thread), kNoTimeout, caller,
+        [&] {
+          Thread* t = threads::self();
+          if (t == nullptr || !watch::needed()) return real().pthread_join(thread, result);
+          return sliced<int>(
+              *t, ETIMEDOUT, ETIMEDOUT, [&] { return real().pthread_join(thread, result); },
+              [&](const timespec& deadline) {
+                return real().pthread_clockjoin_np(thread, result, CLOCK_MONOTONIC, &deadline);
+              });
+        },
+        Again());
+  });
 }
 
 int try_join(pthread_t thread, void** result, const void* caller) {
-  int error = 0;
-  if (settle_lost(thread, result, caller, error)) return error;
-  error = real().pthread_tryjoin_np(thread, result);
-  if (error == 0) threads::stacks::joined(thread);
-  return error;
+  return join_by(thread, result, caller, [&] { return real().pthread_tryjoin_np(thread, result); });
 }
 
 int clock_join(pthread_t thread, void** result, clockid_t clock, const timespec* deadline,
                const void* caller) {
-  int error = 0;
-  if (settle_lost(thread, result, caller, error)) return error;
-  error = plain(
-      WaitCall::join, reinterpret_cast<const void*>(thread), from_timespec(deadline), caller,
-      [&] { return real().pthread_clockjoin_np(thread, result, clock, deadline); }, Again());
-  if (error == 0) threads::stacks::joined(thread);
-  return error;
+  return join_by(thread, result, caller, [&] {
+    return plain(
+        WaitCall::join, reinterpret_cast<const void*>(thread), from_timespec(deadline), caller,
+        [&] { return real().pthread_clockjoin_np(thread, result, clock, deadline); }, Again());
+  });
 }
 
 int barrier_wait(pthread_barrier_t* b, const void* caller) {

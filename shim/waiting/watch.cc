@@ -1,9 +1,7 @@
 #include "shim/waiting/watch.h"
 
-#include <signal.h>
-
 #include "shim/base/settings.h"
-#include "shim/base/syscall.h"
+#include "shim/base/signals.h"
 #include "shim/reporting/lockup.h"
 #include "shim/reviving/trigger.h"
 #include "shim/waiting/proof.h"
@@ -37,31 +35,6 @@ void look_held(Thread& t) {
   w.next = waited < settings.threshold ? w.since + settings.threshold : w.since + following(waited);
   if (w.next <= time) w.next = time + settings.grace + kMillisecond;
 }
-
-// The synchronous ones kill a process that blocks them, and libc's own must be answered: setuid()
-// waits until each thread has.
-class SignalsHeld {
- public:
-  explicit SignalsHeld(WatchState& watch) : watch_(watch) {
-    constexpr int kCancel = 32, kSetId = 33;
-    unsigned long mask = ~0ul;
-    for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, kCancel, kSetId})
-      mask &= ~(1ul << (signal - 1));
-    sys::call(SYS_rt_sigprocmask, SIG_BLOCK, sys::arg(&mask), sys::arg(&before_), sizeof mask);
-  }
-  ~SignalsHeld() {
-    unsigned long pending = 0;
-    sys::call(SYS_rt_sigpending, sys::arg(&pending), sizeof pending);
-    if (restart::would_end(pending & ~before_)) watch_.interrupted = true;
-    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before_), 0, sizeof before_);
-  }
-  SignalsHeld(const SignalsHeld&) = delete;
-  SignalsHeld& operator=(const SignalsHeld&) = delete;
-
- private:
-  WatchState& watch_;
-  unsigned long before_ = 0;
-};
 
 }  // namespace
 
@@ -97,8 +70,9 @@ bool look(Thread& t) {
   w.interrupted = false;
   if (is_early(w)) return false;
   {
-    const SignalsHeld held(w);
+    const sys::SignalsBlocked held(~(sys::kSynchronousSignals | sys::kLibcSignals));
     look_held(t);
+    if (restart::would_end(held.pending())) w.interrupted = true;
   }
   return w.interrupted;
 }
