@@ -35,7 +35,7 @@ FORKMEND_SAME_PAGE int process_id;
 FORKMEND_TLS bool announced;  // this thread's fork came through the interposed call
 
 // A fork of a process with one thread has nobody to wait for and nothing to lose.
-bool has_threads() { return threads::live.load(std::memory_order_relaxed) > 1; }
+bool has_threads() { return threads::live().load(std::memory_order_relaxed) > 1; }
 bool has_lost_threads() { return threads::lost.load(std::memory_order_relaxed) > 0; }
 
 void note_origin(const void* caller) {

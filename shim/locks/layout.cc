@@ -174,6 +174,16 @@ void probe() {
 }
 
 bool mutex_known() { return mutex_ok; }
+
+int own_tid() {
+  if (!mutex_ok) return sys::gettid();
+  pthread_mutex_t m = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+  real().pthread_mutex_lock(&m);
+  const int tid = mutex_owner(&m);
+  real().pthread_mutex_unlock(&m);
+  return tid;
+}
+
 bool robust_known() { return robust_ok; }
 bool rwlock_known() { return rwlock_ok; }
 bool cond_known() { return cond_ok; }

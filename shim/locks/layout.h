@@ -25,6 +25,10 @@ bool cond_known();
 bool sem_known();
 bool barrier_known();
 
+// The calling thread's id without a system call: libc writes it into a lock that checks its owner.
+// After probe(); not on the child or signal path.
+int own_tid();
+
 // Flag of the kind of a mutex with a priority ceiling, and the upper bits of its lock word that
 // hold it (glibc's PTHREAD_MUTEX_PRIO_CEILING_MASK).
 inline constexpr int kPriorityCeiling = 64;

@@ -14,7 +14,7 @@ FORKMEND_TLS bool announced;  // this thread's fork was announced to the interpr
 FORKMEND_TLS int gil_state;
 
 bool is_unannounced() {
-  return present() && threads::live.load(std::memory_order_relaxed) > 1 && !hooks::under_way() &&
+  return present() && threads::live().load(std::memory_order_relaxed) > 1 && !hooks::under_way() &&
          api.Py_IsInitialized() && !api.finalizing() &&
          api.PyGILState_GetThisThreadState() != nullptr && !api.PyGILState_Check();
 }

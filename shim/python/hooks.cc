@@ -23,7 +23,7 @@ PyObject* none() { return api.Py_BuildValue(""); }
 
 // Nothing is lost by the fork, and nothing was before.
 bool nothing_to_lose() {
-  return threads::live.load(std::memory_order_relaxed) <= 1 &&
+  return threads::live().load(std::memory_order_relaxed) <= 1 &&
          threads::lost.load(std::memory_order_relaxed) == 0;
 }
 

@@ -163,7 +163,7 @@ void book(Runtime& r, std::uint32_t count) {
     t.generation.store(threads::generation.load());
     return true;
   });
-  threads::live.fetch_add(n);
+  threads::live().fetch_add(n);
   threads::lost.fetch_sub(n);
   r.live.fetch_add(n);
   runtimes::registered_threads.fetch_add(n);

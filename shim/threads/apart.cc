@@ -32,11 +32,11 @@ Apart::~Apart() {
 }
 
 bool stays(Thread& t, pthread_t handle) {
-  int verdict = t.apart.load(std::memory_order_acquire);
+  std::uint8_t verdict = t.apart.load(std::memory_order_acquire);
   if (verdict == kUndecided) {
     Thread* gone = lost_with_handle(handle);
     const bool taken = gone != nullptr && !gone->settled.load(std::memory_order_relaxed);
-    const int mine = taken ? kMakesWay : kStays;
+    const std::uint8_t mine = taken ? kMakesWay : kStays;
     if (t.apart.compare_exchange_strong(verdict, mine)) {
       verdict = mine;
       if (taken) gone->kept.store(true);

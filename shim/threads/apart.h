@@ -39,7 +39,7 @@ class Apart {
 };
 
 // What Thread::apart holds.
-enum ApartVerdict : std::uint8_t { kUndecided, kStays, kMakesWay };
+enum ApartVerdict : std::uint8_t { kStays, kUndecided, kMakesWay };
 
 // Whether the new thread `t` with this handle stays. Asked by the thread itself, before it runs
 // anything, and by its creator: whoever is first decides for both.

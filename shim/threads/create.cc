@@ -65,7 +65,7 @@ bool begin(Thread* t) {
   }
   if (t->detaches.load(std::memory_order_relaxed)) real().pthread_detach(pthread_self());
   current_thread = t;
-  t->tid.store(sys::gettid(), std::memory_order_relaxed);
+  t->tid.store(layout::own_tid(), std::memory_order_relaxed);
   t->handle = pthread_self();
   t->state.store(ThreadState::running);
   if (t->registered) gate::pass(*t, t->creator);
@@ -182,7 +182,7 @@ namespace {
 
 Thread* prepare(const void* caller, const void* symbol) {
   before_first();
-  if (live.load(std::memory_order_relaxed) <= 1) forking::catch_up();
+  if (live().load(std::memory_order_relaxed) <= 1) forking::catch_up();
   trigger::on_create(caller);
   if (runtimes::registered_threads.load(std::memory_order_relaxed) > 0) reap();
   Thread* t = allocate();
@@ -212,13 +212,14 @@ int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*start)(v
     t->start = start;
     t->argument = argument;
     int result = create_thread(t, handle, attributes);
+    const bool may_make_way = result == kNoStack && apart.active();
     if (result == kNoStack) {
-      t->apart.store(apart.active() ? kUndecided : kStays, std::memory_order_relaxed);
+      if (may_make_way) t->apart.store(kUndecided, std::memory_order_relaxed);
       t->detaches.store(apart.detached(), std::memory_order_relaxed);
       result = real().pthread_create(handle, apart.attributes(), trampoline, t);
     }
     if (result != 0) undo(t);
-    if (result != 0 || stays(*t, *handle)) return result;
+    if (result != 0 || !may_make_way || stays(*t, *handle)) return result;
   }
 }
 
@@ -230,12 +231,13 @@ int create_c11(thrd_t* handle, thrd_start_t start, void* argument, const void* c
     t->argument = argument;
     const int error = create_thread(t, handle, nullptr);
     int result = c11::result(error);
+    const bool may_make_way = error == kNoStack && watch::needed();
     if (error == kNoStack) {
-      t->apart.store(watch::needed() ? kUndecided : kStays, std::memory_order_relaxed);
+      if (may_make_way) t->apart.store(kUndecided, std::memory_order_relaxed);
       result = real().thrd_create(handle, trampoline_c11, t);
     }
     if (result != thrd_success) undo(t);
-    if (result != thrd_success || stays(*t, *handle)) return result;
+    if (result != thrd_success || !may_make_way || stays(*t, *handle)) return result;
   }
 }
 

@@ -7,13 +7,14 @@
 #include "shim/base/syscall.h"
 #include "shim/base/text.h"
 #include "shim/reporting/event.h"
+#include "shim/threads/apart.h"
 
 namespace forkmend::threads {
 
 FORKMEND_TLS Thread* current_thread;
 FORKMEND_SAME_PAGE std::atomic<std::uint32_t> generation{0};
-FORKMEND_SAME_PAGE std::atomic<int> live{0};
 FORKMEND_SAME_PAGE std::atomic<int> lost{0};
+FORKMEND_SAME_PAGE constinit Books books{};
 
 namespace {
 
@@ -29,9 +30,6 @@ struct Chunk {
 FORKMEND_SAME_PAGE constinit Thread main_record{};
 std::atomic<Chunk*> chunks[kMaxChunks];
 std::atomic<int> used{1};  // place 0 is the main thread's
-std::atomic<std::uint32_t> next_serial{1};
-FORKMEND_SAME_PAGE Spinlock lock;
-FORKMEND_SAME_PAGE Thread* free_list;
 
 Thread* fresh() {
   const int place = used.load(std::memory_order_relaxed);
@@ -66,19 +64,21 @@ void adopt_main_thread() {
   copy_text(t.name, "main thread");
   t.state.store(ThreadState::running, std::memory_order_relaxed);
   current_thread = &t;
-  live.store(1, std::memory_order_relaxed);
+  books.live.store(1, std::memory_order_relaxed);
 }
 
 Thread* allocate() {
   Thread* t;
+  std::uint32_t serial;
   {
-    SpinGuard guard(lock);
-    t = free_list;
+    SpinGuard guard(books.lock);
+    t = books.free_list;
     if (t != nullptr) {
-      free_list = t->next_free;
+      books.free_list = t->next_free;
     } else {
       t = fresh();
     }
+    serial = books.next_serial++;
   }
   if (t == nullptr) {
     static std::atomic<bool> said{false};
@@ -87,13 +87,13 @@ Thread* allocate() {
     return nullptr;
   }
   t->generation = generation.load(std::memory_order_relaxed);
-  t->serial = next_serial.fetch_add(1, std::memory_order_relaxed);
+  t->serial = serial;
   t->tid.store(0, std::memory_order_relaxed);
   for (int& former : t->former_tids) former = 0;
   t->name[0] = '\0';
   t->handle = {};
   t->start_c11 = nullptr;
-  t->apart.store(0, std::memory_order_relaxed);
+  t->apart.store(kStays, std::memory_order_relaxed);
   t->detaches.store(false, std::memory_order_relaxed);
   t->settled.store(false, std::memory_order_relaxed);
   t->kept.store(false, std::memory_order_relaxed);
@@ -111,28 +111,28 @@ Thread* allocate() {
   t->initialisers.count = 0;
   for (const void*& object : t->signalled) object = nullptr;
   t->state.store(ThreadState::starting, std::memory_order_release);
-  live.fetch_add(1, std::memory_order_relaxed);
+  books.live.fetch_add(1, std::memory_order_relaxed);
   return t;
 }
 
 void release(Thread* t) {
-  live.fetch_sub(1, std::memory_order_relaxed);
+  books.live.fetch_sub(1, std::memory_order_relaxed);
   t->state.store(ThreadState::free, std::memory_order_release);
-  SpinGuard guard(lock);
-  t->next_free = free_list;
-  free_list = t;
+  SpinGuard guard(books.lock);
+  t->next_free = books.free_list;
+  books.free_list = t;
 }
 
 void after_fork_child(const ChildEntry&, int tid) {
   generation.store(generation.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   Thread* t = current_thread;
   // The free list may have been caught half changed: it is dropped, lost records stay readable.
-  free_list = nullptr;
-  lock.unlock();
-  const int before = live.load(std::memory_order_relaxed);
+  books.free_list = nullptr;
+  books.lock.unlock();
+  const int before = books.live.load(std::memory_order_relaxed);
   const int survivors = t != nullptr ? 1 : 0;
   lost.store(lost.load(std::memory_order_relaxed) + before - survivors, std::memory_order_relaxed);
-  live.store(survivors, std::memory_order_relaxed);
+  books.live.store(survivors, std::memory_order_relaxed);
   if (t == nullptr) return;
   t->generation = generation.load(std::memory_order_relaxed);
   for (int i = kFormerTids - 1; i > 0; i--) t->former_tids[i] = t->former_tids[i - 1];

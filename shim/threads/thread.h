@@ -9,9 +9,11 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "shim/base/compiler.h"
+#include "shim/base/spinlock.h"
 #include "shim/base/token.h"
 #include "shim/threads/kernel_state.h"
 #include "shim/waiting/wait.h"
@@ -92,24 +94,28 @@ inline constexpr std::uint32_t kEndForJoin = 2;     // it has to end: somebody j
 inline constexpr int kFormerTids = 4;
 
 struct alignas(64) Thread {
-  // Identity.
+  // One cache line: all that a thread of no runtime touches as it begins and ends. Its creator has
+  // just written the record, mostly on another CPU.
+  std::atomic<ThreadState> state;
+  std::atomic<bool> registered;     // of a runtime whose policy has a gate
+  std::atomic<bool> detaches;       // itself, once it runs
+  std::atomic<std::uint8_t> apart;  // see threads/apart.h
+  std::atomic<int> tid;
   std::atomic<std::uint32_t> generation;
   std::uint32_t serial;
-  std::atomic<int> tid;
-  int former_tids[kFormerTids];  // what it was in this process's ancestors, the last one first
   pthread_t handle;
-  char name[16];
-  // Origin.
   void* (*start)(void*);
-  int (*start_c11)(void*);
   void* argument;
-  const void* creator;       // return address of the call that created it
-  const void* start_symbol;  // start routine, or the vtable of a std::thread's state
   RuntimePointer runtime;
   std::atomic<Stack*> stack;  // of the shim's own (threads/stacks.h), or null
+  Thread* next_free;
+  // Identity and origin.
+  int former_tids[kFormerTids];  // what it was in this process's ancestors, the last one first
+  char name[16];
+  int (*start_c11)(void*);
+  const void* creator;       // return address of the call that created it
+  const void* start_symbol;  // start routine, or the vtable of a std::thread's state
   // What it does now.
-  std::atomic<ThreadState> state;
-  std::atomic<bool> registered;      // of a runtime whose policy has a gate
   std::atomic<bool> gated;           // parked at the gate, not of its own accord
   std::atomic<std::uint32_t> parks;  // how often it parked: unchanged means never left
   std::atomic<int> invisible;  // depth of locks that cannot be seen (loader, stdio, static init)
@@ -122,12 +128,10 @@ struct alignas(64) Thread {
   std::uint32_t signalled_next;
   std::atomic<std::uint32_t> exit_park;  // 0, or one of the two above
   std::uintptr_t parked_from;            // its stack pointer there
-  std::atomic<int> apart;                // see threads/apart.h
-  std::atomic<bool> detaches;            // itself, once it runs
   std::atomic<bool> settled;             // a lost thread that was joined or detached
   std::atomic<bool> kept;                // a lost thread whose handle an ended thread keeps taken
-  Thread* next_free;
 };
+static_assert(offsetof(Thread, next_free) + sizeof(Thread*) <= 64);
 
 namespace threads {
 
@@ -139,8 +143,16 @@ FORKMEND_INLINE Thread* self() { return current_thread; }
 
 // The process's generation: forks from the first ancestor down.
 extern FORKMEND_HIDDEN std::atomic<std::uint32_t> generation;
+// What the beginning and the end of every thread write: one cache line, and nothing else in it.
+struct alignas(64) Books {
+  std::atomic<int> live{0};
+  Spinlock lock;  // of what follows
+  std::uint32_t next_serial = 1;
+  Thread* free_list = nullptr;
+};
+extern FORKMEND_HIDDEN Books books;
 // Threads with a record that live in this process, the main thread included.
-extern FORKMEND_HIDDEN std::atomic<int> live;
+inline std::atomic<int>& live() { return books.live; }
 // Threads that did not survive the last fork; 0 in the first ancestor.
 extern FORKMEND_HIDDEN std::atomic<int> lost;
 

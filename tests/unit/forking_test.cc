@@ -275,7 +275,7 @@ TEST_CASE("protocol: a child of a busy process has whole data, and what was lost
             const pid_t child = unit::fork_through_engine();
             if (child == 0) {
               const bool whole = pthread_mutex_trylock(&mutex) == 0 && credit + debit == 0;
-              const bool known = threads::lost.load() == 3 && threads::live.load() == 1 &&
+              const bool known = threads::lost.load() == 3 && threads::live().load() == 1 &&
                                  runtime->lost != 0 && threads::generation.load() == 1 &&
                                  forking::origin().parent_pid == sys::getppid();
               _exit(!whole ? 1 : !known ? 2 : 0);
