@@ -25,7 +25,7 @@ def beside(t, name, order, forks, seconds):
     seen = {step: value for step, (_, value) in program.steps().items()}
     missed = t.claim_all("drain-missed")
     t.note("%d forks, fork p50 %.2f, p99 %.2f, longest %.2f ms; %d missed" % (
-        seen["forks"], seen["p50"] / 1e6, seen["p99"] / 1e6, seen["longest"] / 1e6, len(missed)))
+        seen["forks"], seen["fork-p50"] / 1e6, seen["fork-p99"] / 1e6, seen["fork-longest"] / 1e6, len(missed)))
     t.check(seen["forks"] >= min(forks, 5), "%d forks in %d s only" % (seen["forks"], seconds))
     t.same("children that came to harm", [seen[outcome] for outcome in ("hung", "torn", "died", "failed")], [0, 0, 0, 0])
     t.same("missed deadlines", [event["threads"] for event in missed], [])

@@ -14,13 +14,15 @@
 // program ends with 0 when all forks were made. Says:
 //
 //   step forks|hung|torn|died|failed TIME N       children of each outcome
-//   step p50|p99|longest TIME NS                  the fork call, in the parent
+//   step fork-p50|fork-p99|fork-longest TIME NS   the fork call, in the parent
+//   step safepoint-p50|… TIME NS                  its part before the program's own prepare handlers
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -213,13 +215,25 @@ struct Outcomes {
   }
 };
 
+// When handlers of the program's own are called, its pool is at rest: only then does libc fork.
+long at_rest;
+
+void tell(const char* what, std::vector<long>& times) {
+  std::sort(times.begin(), times.end());
+  const std::string name = what;
+  victim::step((name + "-p50").c_str(), times[times.size() / 2]);
+  victim::step((name + "-p99").c_str(), times[times.size() * 99 / 100]);
+  victim::step((name + "-longest").c_str(), times.back());
+}
+
 }  // namespace
 
 int main(int, char** arguments) {
   options.read(arguments);
   pool = new Pool(options.workers);  // never destroyed: its threads run until the process is gone
   for (unsigned i = 0; i < kBacklog; i++) pool->submit([i] { again(i); });
-  std::vector<long> took;
+  std::vector<long> took, waited;
+  pthread_atfork([] { at_rest = victim::now_ns(); }, nullptr, nullptr);
   Outcomes outcomes;
   unsigned seed = 1;
   const long until = victim::now_ns() + options.seconds * 1'000'000'000;
@@ -233,16 +247,15 @@ int main(int, char** arguments) {
       _exit(child());
     }
     took.push_back(victim::now_ns() - start);
+    waited.push_back(at_rest - start);
     outcomes.count(victim::reap(pid, options.child_ms));
   }
-  std::sort(took.begin(), took.end());
   victim::step("forks", static_cast<long>(took.size()));
   victim::step("hung", outcomes.hung);
   victim::step("torn", outcomes.torn);
   victim::step("died", outcomes.died);
   victim::step("failed", outcomes.failed);
-  victim::step("p50", took[took.size() / 2]);
-  victim::step("p99", took[took.size() * 99 / 100]);
-  victim::step("longest", took.back());
+  tell("safepoint", waited);
+  tell("fork", took);
   _exit(0);
 }
