@@ -18,7 +18,7 @@ soak: ## what is too long for CI: 100,000 forks, 1,000 forks of each version, wa
 test-glibc: ## as root: the same files on glibc 2.31, 2.36, 2.41, 2.43, in roots made below build/
 	scripts/glibc_test --table
 
-AARCH64_VICTIMS := inert orphan_lock primitive
+AARCH64_VICTIMS := inert orphan_lock primitive resume_pool
 test-aarch64: ## cross-compiled for aarch64: the engine's unit tests and some victims under qemu-user
 	scripts/setup aarch64
 	$(MAKE) -j$(JOBS) $(B)/embed_profiles
@@ -30,11 +30,11 @@ test-aarch64: ## cross-compiled for aarch64: the engine's unit tests and some vi
 tests: victims unit-tests
 
 # --- victims: one file a program ----------------------------------------------------------------------
-VICTIM_LIBRARIES := constructor_fork constructor_first exit_entry
+VICTIM_LIBRARIES := atfork_log constructor_fork constructor_first exit_entry
 # Built in ways of their own, below.
 VICTIM_SPECIAL := $(VICTIM_LIBRARIES) fork_in_constructor loaded_after exit_spdlog
 VICTIM_SOURCES := $(wildcard tests/programs/*.cc)
-VICTIMS := $(filter-out $(VICTIM_SPECIAL),$(VICTIM_SOURCES:tests/programs/%.cc=%))
+VICTIMS := primitive $(filter-out $(VICTIM_SPECIAL),$(VICTIM_SOURCES:tests/programs/%.cc=%))
 VICTIM_FLAGS := -std=c++20 -O2 -g $(WARNINGS) -pthread -I. -Iinclude
 
 .PHONY: victims
@@ -44,6 +44,10 @@ victims: $(VICTIMS:%=$(T)/%) $(VICTIM_LIBRARIES:%=$(T)/lib%.so) $(T)/fork_in_con
 $(T)/%: tests/programs/%.cc
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -MF $@.d -MT $@ $< -o $@ -lutil
+
+$(T)/primitive: $(wildcard tests/programs/primitive/*.cc) tests/programs/primitive/primitive.h tests/programs/victim.h
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(VICTIM_FLAGS) $(filter %.cc,$^) -o $@
 
 # OpenMP on libgomp.
 $(T)/quiesce_regions: VICTIM_FLAGS += -fopenmp

@@ -4,11 +4,11 @@ These are bounds of the contract. What is added to the deadline is what a loaded
 is due: the kernel's own fork of these programs takes less than a millisecond.
 """
 
+from harness import places
 from harness.registry import test
 
 DRAIN_MS = 200
 SLACK_MS = 300
-JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 
 
 def durations(program):
@@ -84,8 +84,7 @@ def prepare_prints(t):
 for order in ("jemalloc first", "forkmend first"):
     @test("deadline/%s, malloc-heavy, 200 forks" % order, order, deadline=120)
     def with_jemalloc(t, order):
-        from harness import places
-        libraries = [JEMALLOC, str(places.LIBRARY)]
+        libraries = [places.JEMALLOC, str(places.LIBRARY)]
         if order == "forkmend first":
             libraries.reverse()
         program = t.run("deadline", "busy", "200", within=110, FORKMEND_DRAIN_MS=DRAIN_MS,

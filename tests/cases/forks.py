@@ -1,13 +1,13 @@
 """Forks in every place and in every number: nothing crashes, hangs or leaks."""
 
 import platform
+import sys
 
 from harness import places
 from harness.context import HUNG
 from harness.process import Failure
 from harness.registry import test
 
-JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 LIBC = tuple(int(part) for part in platform.libc_ver()[1].split("."))
 
 
@@ -49,7 +49,54 @@ def order_of_handlers(t):
                 for side in ("child", "parent")]
     t.same("the documented order", without[:4], expected)
     t.same("with the shim", said(), without)
-    t.same("beside jemalloc", said(LD_PRELOAD="%s:%s" % (JEMALLOC, places.LIBRARY)), without)
+    t.same("beside jemalloc", said(LD_PRELOAD="%s:%s" % (places.JEMALLOC, places.LIBRARY)), without)
+
+
+def called(t, modules, site=None, shim=True):
+    """Whose handlers were called in which order, phase by phase, the shim's own left out; checks the documented order."""
+    log = t.reports / ("atfork-%s.log" % ("with" if shim else "without"))
+    preload = [places.PROGRAMS / "libatfork_log.so", places.JEMALLOC] + ([places.LIBRARY] if shim else [])
+    t.check(t.python(sys.executable, "atfork_order.py", *modules, site=site, shim=False, ATFORK_LOG=str(log),
+                     LD_PRELOAD=":".join(map(str, preload))).wait(40) == 0, "the program failed")
+    names, phases = {}, {}
+    for line in log.read_text().splitlines():
+        phase, what = line.split()[:2]
+        if phase == "registered":
+            owner = line.split()[2]
+            names[what] = "%s %d" % (owner, sum(name.startswith(owner) for name in names.values()))
+        name = names.get(what, what)
+        if not name.startswith("libforkmend"):
+            phases.setdefault(phase, []).append(name)
+    registered = phases["registered"]
+    for phase, expected in (("prepare", registered[::-1]), ("parent", registered), ("child", registered),
+                            ("before", ["hook-1", "hook-0"]), ("after-parent", ["hook-0", "hook-1"]),
+                            ("after-child", ["hook-0", "hook-1"])):
+        t.same("%s, %s the shim" % (phase, "with" if shim else "without"), phases.get(phase), expected)
+    return phases
+
+
+def order_of_libraries(t, modules, objects, site=None):
+    without = called(t, modules, site, shim=False)
+    owners = {name.split()[0].split(".")[0].split("-")[0] for name in without["registered"]}
+    t.check(objects <= owners, "%s register no handlers: %s do" % (", ".join(objects - owners), ", ".join(owners)))
+    t.same("with the shim", called(t, modules, site), without)
+    t.note("handlers of " + ", ".join(without["registered"]))
+
+
+@test("fork/order of libraries' handlers")
+def order_of_jemalloc(t):
+    order_of_libraries(t, (), {"libjemalloc"})
+
+
+@test("soak/order of libraries' handlers", soak=True)
+def order_of_packages(t):
+    """numpy's OpenBLAS and Arrow, with their threads alive."""
+    tag = "cp%d%d" % sys.version_info[:2]
+    sites = [places.SITES / tag / name for name in ("numpy-2.4.6", "pyarrow-26.0.1")]
+    for site in sites:
+        t.check(site.exists(), "%s is missing: run scripts/setup repro" % site)
+    order_of_libraries(t, ("numpy", "pyarrow"), {"libjemalloc", "libscipy_openblas64_", "libarrow"},
+                       ":".join(map(str, sites)))
 
 
 @test("fork/in a constructor")

@@ -6,7 +6,6 @@ import shutil
 from harness import places
 from harness.registry import test
 
-JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
@@ -40,7 +39,7 @@ def only(t):
 def inherit(t):
     t.same("as a rule", said(t, "inert", "exec"), ["active", "active"])
     t.same("with FORKMEND_INHERIT=0", said(t, "inert", "exec", FORKMEND_INHERIT="0"), ["active", "inert"])
-    both = "%s:%s" % (JEMALLOC, places.LIBRARY)
+    both = "%s:%s" % (places.JEMALLOC, places.LIBRARY)
     t.same("beside another", said(t, "inert", "exec", FORKMEND_INHERIT="0", LD_PRELOAD=both), ["active", "inert"])
 
 
@@ -159,7 +158,7 @@ def full_directory(t):
 # --- beside others ---------------------------------------------------------------------------------------------
 
 
-for name, library, settings in (("jemalloc", JEMALLOC, {}), ("libfaketime", FAKETIME, {"FAKETIME": "+1d"}),
+for name, library, settings in (("jemalloc", places.JEMALLOC, {}), ("libfaketime", FAKETIME, {"FAKETIME": "+1d"}),
                                 ("libfaketime in the past", FAKETIME, {"FAKETIME": "-1d"})):
     @test("beside/" + name, library, settings, deadline=120)
     def beside(t, library, settings):

@@ -177,9 +177,9 @@ def shared_rounds(t):
 
 @test("python/beside jemalloc and libfaketime", deadline=120)
 def beside_others(t):
-    from cases.loading import FAKETIME, JEMALLOC
+    from cases.loading import FAKETIME
 
-    for other, settings in ((JEMALLOC, {}), (FAKETIME, {"FAKETIME": "+1d"})):
+    for other, settings in ((places.JEMALLOC, {}), (FAKETIME, {"FAKETIME": "+1d"})):
         for libraries in ((other, places.LIBRARY), (places.LIBRARY, other)):
             program = t.python(INTERPRETERS[-1].path, "plain_python.py", LD_PRELOAD=":".join(map(str, libraries)),
                                **settings)

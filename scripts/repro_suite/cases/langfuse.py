@@ -59,6 +59,11 @@ def uwsgi(trial: Trial, port: int) -> tuple[str, ...]:
     )
 
 
+def _environment(url: str, prefix: str, do: str, pending: str) -> dict[str, str]:
+    """What the victims' applications read."""
+    return {"LF_URL": url, "LF_PREFIX": prefix, "LF_DO": do, "LF_PENDING": pending}
+
+
 class LangfuseCase(Case):
     def __init__(self, name: str, title: str, package_sets: tuple[PackageSet, ...], expectation: Expectation):
         self.name, self.title, self.package_sets, self.expectation = name, title, package_sets, expectation
@@ -88,7 +93,7 @@ class ServerCase(LangfuseCase):
         port = free_port()
         pending = "%sparent-%d" % (prefix, numbers[0])
         sent.expect(pending, numbers[0])
-        environment = {"LF_URL": service.url, "LF_PREFIX": prefix, "LF_DO": self._do, "LF_PENDING": pending}
+        environment = _environment(service.url, prefix, self._do, pending)
         senders = {pending: "the master"}
         with Server(trial, self._argv(trial, port), port, environment) as server:
             # uWSGI listens before it has imported the application.
@@ -148,8 +153,7 @@ class TaskCase(LangfuseCase):
     def _victim(self, trial: Trial, url: str, prefix: str, pending: str, names: list[str]):
         """What to run, and its environment."""
         argv = trial.victim_argv(places.VICTIMS / "langfuse_tasks.py", self._via, *names)
-        own = {"LF_URL": url, "LF_PREFIX": prefix, "LF_DO": "flush", "LF_PENDING": pending}
-        return argv, {**trial.environment, **own}
+        return argv, {**trial.environment, **_environment(url, prefix, "flush", pending)}
 
     def _start(self, trial, service, prefix, sent, numbers) -> Iterator[Iteration]:
         pending = "%sparent-%d" % (prefix, numbers[0])
@@ -192,7 +196,7 @@ class CeleryCase(TaskCase):
 
     def _victim(self, trial: Trial, url: str, prefix: str, pending: str, names: list[str]):
         argv = trial.victim_argv(places.VICTIMS / "langfuse_celery.py", *names)
-        return argv, {**trial.environment, "LF_URL": url, "LF_PREFIX": prefix, "LF_DO": "flush", "LF_PENDING": pending}
+        return argv, {**trial.environment, **_environment(url, prefix, "flush", pending)}
 
 
 # Without the shim every request that reaches a forked worker and waits for its event hangs; a worker that was killed for

@@ -5,14 +5,13 @@ span). GET /?name=N hands event N over and answers with the process and Langfuse
 Event names begin with "ev-".
 """
 
-import json
 import os
 import threading
 import time
 from collections import Counter
-from urllib.parse import parse_qs
 
 from langfuse import Langfuse
+from wsgi_answer import application_of
 
 DO = os.environ["LF_DO"]
 PREFIX = os.environ["LF_PREFIX"]
@@ -50,14 +49,14 @@ if os.environ.get("LF_PENDING"):
     client.create_score(name=os.environ["LF_PENDING"], value=1.0, trace_id=TRACE)
 
 
-def application(environ, start_response):
-    name = parse_qs(environ["QUERY_STRING"]).get("name")
-    started = time.monotonic()
+def hand_over(name):
+    """Sends the event, if there is one; says by whom, how long it took and which threads of Langfuse's live then."""
+    began = time.monotonic()
     if name:
-        send(name[0])
+        send(name)
     classes = [type(thread) for thread in threading.enumerate()]
-    consumers = Counter(cls.__name__ for cls in classes if cls.__module__.startswith("langfuse"))
-    answer = {"pid": os.getpid(), "seconds": time.monotonic() - started, "threads": consumers}
-    body = json.dumps(answer).encode()
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-    return [body]
+    threads = Counter(cls.__name__ for cls in classes if cls.__module__.startswith("langfuse"))
+    return {"pid": os.getpid(), "seconds": time.monotonic() - began, "threads": threads}
+
+
+application = application_of(hand_over)

@@ -6,24 +6,13 @@ Says {"event": "ready"} once the client is there, and {"event": "task", ...} for
 import concurrent.futures
 import json
 import multiprocessing
-import os
 import sys
-import threading
-import time
-from collections import Counter
 
 import langfuse_app
 
 
 def task(name):
-    began = time.monotonic()
-    langfuse_app.send(name)
-    threads = Counter(type(thread).__name__ for thread in threading.enumerate() if is_langfuses(thread))
-    return {"event": "task", "name": name, "pid": os.getpid(), "seconds": time.monotonic() - began, "threads": threads}
-
-
-def is_langfuses(thread):
-    return type(thread).__module__.startswith("langfuse")
+    return {"event": "task", "name": name, **langfuse_app.hand_over(name)}
 
 
 def say(event):

@@ -3,12 +3,11 @@
 LF_URL is the fake, LF_PENDING an event of the master's. GET /?name=N sends event N and answers with the process.
 """
 
-import json
 import os
 import time
-from urllib.parse import parse_qs
 
 import sentry_sdk
+from wsgi_answer import application_of
 
 sentry_sdk.init(
     os.environ["LF_URL"].replace("://", "://key@") + "/1", default_integrations=False, auto_session_tracking=False)
@@ -16,12 +15,12 @@ sentry_sdk.capture_message(os.environ["LF_PENDING"])
 sentry_sdk.flush(3)
 
 
-def application(environ, start_response):
-    name = parse_qs(environ["QUERY_STRING"]).get("name")
+def hand_over(name):
     began = time.monotonic()
     if name:
-        sentry_sdk.capture_message(name[0])
+        sentry_sdk.capture_message(name)
         sentry_sdk.flush(3)
-    body = json.dumps({"pid": os.getpid(), "seconds": time.monotonic() - began, "threads": {}}).encode()
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-    return [body]
+    return {"pid": os.getpid(), "seconds": time.monotonic() - began, "threads": {}}
+
+
+application = application_of(hand_over)
