@@ -32,7 +32,8 @@ void say(const char* what, std::size_t number, const char* object = "") {
   static const int log =
       open(getenv("ATFORK_LOG"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   char line[512];
-  const int size = snprintf(line, sizeof line, "%s %zu%s%s\n", what, number, *object ? " " : "", object);
+  const int size =
+      snprintf(line, sizeof line, "%s %zu%s%s\n", what, number, *object ? " " : "", object);
   if (write(log, line, static_cast<std::size_t>(size)) != size) _exit(97);
 }
 

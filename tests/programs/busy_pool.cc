@@ -15,7 +15,8 @@
 //
 //   step forks|hung|torn|died|failed TIME N       children of each outcome
 //   step fork-p50|fork-p99|fork-longest TIME NS   the fork call, in the parent
-//   step safepoint-p50|… TIME NS                  its part before the program's own prepare handlers
+//   step safepoint-p50|… TIME NS                  its part before the program's own prepare
+//   handlers
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
