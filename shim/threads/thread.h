@@ -131,7 +131,7 @@ struct alignas(64) Thread {
   std::atomic<bool> settled;             // a lost thread that was joined or detached
   std::atomic<bool> kept;                // a lost thread whose handle an ended thread keeps taken
 };
-static_assert(offsetof(Thread, next_free) + sizeof(Thread*) <= 64);
+static_assert(offsetof(Thread, former_tids) == 64);
 
 namespace threads {
 
