@@ -44,7 +44,7 @@ SHIM_LIBS := -lpthread -ldl -lc -lgcc
 .PHONY: all
 all: $(B)/libforkmend.so $(B)/libforkmend-config.so $(B)/forkmend
 
-$(B)/so/%.o: %.cc $(B)/gen/builtin_profiles.inc
+$(B)/so/%.o: %.cc | $(B)/gen/builtin_profiles.inc
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(SHIM_FLAGS) -ffunction-sections -MMD -MP -c $< -o $@
 
@@ -83,7 +83,7 @@ COMMAND_OBJECTS := $(COMMAND_SOURCES:%.cc=$(B)/command/%.o)
 UNWIND ?= -lunwind-ptrace -lunwind-generic -lunwind
 COMMAND_LIBS := $(UNWIND) -ldw -lelf -ldl $(filter -l%,$(FMT))
 
-$(B)/command/%.o: %.cc $(B)/gen/builtin_profiles.inc
+$(B)/command/%.o: %.cc | $(B)/gen/builtin_profiles.inc
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(COMMON) -MMD -MP -c $< -o $@
 

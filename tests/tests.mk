@@ -50,7 +50,7 @@ $(T)/primitive: $(wildcard tests/programs/primitive/*.cc) tests/programs/primiti
 	$(Q)$(CXX) $(VICTIM_FLAGS) $(filter %.cc,$^) -o $@
 
 # OpenMP on libgomp.
-$(T)/quiesce_regions: VICTIM_FLAGS += -fopenmp
+$(T)/quiesce_regions $(T)/learn_openmp: VICTIM_FLAGS += -fopenmp
 
 $(T)/lib%.so: tests/programs/%.cc
 	@mkdir -p $(@D)
@@ -119,7 +119,7 @@ UNIT_FLAVOURS := plain asan tsan
 unit-tests: $(UNIT_FLAVOURS:%=$(U)/%/run)
 
 define unit_flavour
-$(U)/$(1)/%.o: %.cc $(B)/gen/builtin_profiles.inc
+$(U)/$(1)/%.o: %.cc | $(B)/gen/builtin_profiles.inc
 	@mkdir -p $$(@D)
 	$$(Q)$$(CXX) $$(UNIT_FLAGS) $$(UNIT_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 endef

@@ -46,7 +46,7 @@ using Action = std::function<int()>;
 // `after_dashes`: what follows the first "--", with it; the parser would take it for its own.
 void add_run(CLI::App& app, Action& action, std::vector<std::string> after_dashes);
 void add_report(CLI::App& app, Action& action);
-void add_profiles(CLI::App& app, Action& action);
+void add_profiles(CLI::App& app, Action& action, std::vector<std::string> after_dashes);
 void add_doctor(CLI::App& app, Action& action);
 
 }  // namespace forkmend::command

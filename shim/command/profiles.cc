@@ -9,6 +9,7 @@
 
 #include "shim/command/builtin.h"
 #include "shim/command/command.h"
+#include "shim/command/learn.h"
 #include "shim/command/output.h"
 
 namespace forkmend::command {
@@ -106,9 +107,9 @@ int check(const std::vector<std::string>& paths) {
 
 }  // namespace
 
-void add_profiles(CLI::App& app, Action& action) {
+void add_profiles(CLI::App& app, Action& action, std::vector<std::string> after_dashes) {
   CLI::App* profiles =
-      app.add_subcommand("profiles", "List, show and check the profiles of runtimes");
+      app.add_subcommand("profiles", "List, show, check and learn the profiles of runtimes");
   profiles->require_subcommand(1);
   CLI::App* list_app = profiles->add_subcommand(
       "list", "Built-in profiles and those of files that FORKMEND_PROFILES names");
@@ -126,6 +127,22 @@ void add_profiles(CLI::App& app, Action& action) {
       ->required()
       ->option_text("FILE...");
   check_app->callback([files, &action] { action = [files] { return check(*files); }; });
+
+  auto seconds = std::make_shared<int>(0);
+  auto words = std::make_shared<std::vector<std::string>>(std::move(after_dashes));
+  CLI::App* learn_app = profiles->add_subcommand(
+      "learn", "Run a program, print the runtimes it has and a profile to start from: "
+               "forkmend profiles learn [--seconds N] -- PROGRAM [ARGUMENTS]");
+  learn_app->add_option("--seconds", *seconds, "End the program after so long (SIGTERM)")
+      ->option_text("N")
+      ->check(CLI::Range(1, 86400));
+  learn_app->callback([seconds, words, &action] {
+    action = [seconds, words] {
+      if (words->size() < 2)
+        throw UserError("no program: write forkmend profiles learn -- PROGRAM [ARGUMENTS]");
+      return learn({words->begin() + 1, words->end()}, *seconds);
+    };
+  });
 }
 
 }  // namespace forkmend::command

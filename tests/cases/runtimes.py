@@ -4,6 +4,7 @@ The catalogue's counts (100 forks of each operation, the large packages) are the
 """
 
 from cases.repro import suite
+from harness import places
 from harness.registry import test
 
 
@@ -39,3 +40,35 @@ def small_with(t):
 def hundred(t):
     suite(t, *CURED, *HEALTHY, "--without", "--count", "10", "--timeout", "5", within=3600)
     suite(t, *CURED, *HEALTHY, "--with", "--count", "100", "--timeout", "10", within=3600)
+
+
+def learnt(t, *arguments, expect):
+    """What `forkmend profiles learn` prints, and that its profile is a good one."""
+    command = t.start(places.BUILD / "forkmend", "profiles", "learn", *arguments, shim=False)
+    t.same("exit code", command.wait(30), expect)
+    return t.log.read_text()
+
+
+@test("learn/pool", beside="runtimes")
+def learn_pool(t):
+    text = learnt(t, "--", places.PROGRAMS / "learn_pool", expect=7)
+    t.check("learn_pool  3 threads named learn-pool" in text, "three threads: " + text)
+    t.check("pthread_cond_wait called by" in text, "where they wait: " + text)
+    profile = text[text.index("# Threads of") :]
+    t.check('thread = ["learn-pool"]' in profile, "the profile: " + profile)
+    path = t.directory / "learnt.toml"
+    path.write_text(profile)
+    t.run(places.BUILD / "forkmend", "profiles", "check", path, shim=False)
+
+
+@test("learn/known", beside="runtimes")
+def learn_known(t):
+    """A runtime with a built-in profile, in a program that does not end by itself: 128 + SIGTERM."""
+    text = learnt(t, "--seconds", "2", "--", places.PROGRAMS / "learn_openmp", expect=143)
+    t.check("profile libgomp, policy quiesce: nothing to write" in text, "the profile: " + text)
+
+
+@test("learn/bad input")
+def learn_bad_input(t):
+    learnt(t, expect=2)
+    learnt(t, "--", "/nonexistent/program", expect=127)
