@@ -30,16 +30,16 @@ test-aarch64: ## cross-compiled for aarch64: the engine's unit tests and some vi
 tests: victims unit-tests
 
 # --- victims: one file a program ----------------------------------------------------------------------
-VICTIM_LIBRARIES := atfork_log constructor_fork constructor_first exit_entry
+VICTIM_LIBRARIES := atfork_log constructor_fork constructor_first exit_entry spin_queue
 # Built in ways of their own, below.
-VICTIM_SPECIAL := $(VICTIM_LIBRARIES) fork_in_constructor loaded_after exit_spdlog
+VICTIM_SPECIAL := $(VICTIM_LIBRARIES) fork_in_constructor loaded_after exit_spdlog declared
 VICTIM_SOURCES := $(wildcard tests/programs/*.cc)
 VICTIMS := primitive $(filter-out $(VICTIM_SPECIAL),$(VICTIM_SOURCES:tests/programs/%.cc=%))
 VICTIM_FLAGS := -std=c++20 -O2 -g $(WARNINGS) -pthread -I. -Iinclude
 
 .PHONY: victims
 victims: $(VICTIMS:%=$(T)/%) $(VICTIM_LIBRARIES:%=$(T)/lib%.so) $(T)/fork_in_constructor \
-         $(T)/loaded_after $(if $(WITHOUT_SPDLOG),,$(T)/exit_spdlog) $(T)/sanitized-asan $(T)/sanitized-tsan $(T)/setuid header-programs
+         $(T)/loaded_after $(T)/declared $(T)/declared-lazy $(if $(WITHOUT_SPDLOG),,$(T)/exit_spdlog) $(T)/sanitized-asan $(T)/sanitized-tsan $(T)/setuid header-programs
 
 $(T)/%: tests/programs/%.cc
 	@mkdir -p $(@D)
@@ -61,6 +61,16 @@ $(T)/fork_in_constructor: tests/programs/fork_in_constructor.cc $(T)/libconstruc
 
 $(T)/loaded_after: tests/programs/loaded_after.cc $(T)/libconstructor_first.so
 	$(Q)$(CXX) $(VICTIM_FLAGS) $^ -o $@ -Wl,-rpath,'$$ORIGIN'
+
+# Bound at its start, as distributions build, and at the first call.
+$(T)/declared: DECLARED_FLAGS := -Wl,-z,now -Wl,-z,relro
+$(T)/declared-lazy: DECLARED_FLAGS := -Wl,-z,lazy
+$(T)/declared $(T)/declared-lazy: tests/programs/declared.cc tests/programs/spin_queue.h $(T)/libspin_queue.so
+	$(Q)$(CXX) $(VICTIM_FLAGS) $< $(T)/libspin_queue.so -o $@ $(DECLARED_FLAGS) -Wl,-rpath,'$$ORIGIN'
+$(T)/libspin_queue.so: tests/programs/spin_queue.h
+
+# Calls that the compiler checks, whatever the distribution's own default is.
+$(T)/fortified_poll: VICTIM_FLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 
 $(T)/exit_spdlog: tests/programs/exit_spdlog.cc tests/programs/victim.h
 	@mkdir -p $(@D)
@@ -106,7 +116,7 @@ $(T)/header-cc17-static: tests/programs/header.cpp $(wildcard include/forkmend/*
 # (tests/unit/engine.cc stands in for them), and freestanding.cc, since libstdc++ is linked here.
 UNIT_ENGINE := $(filter-out shim/interpose/% shim/python/% shim/base/load.cc shim/base/doctor.cc \
                  shim/base/freestanding.cc,$(SHIM_SOURCES))
-UNIT_ASSEMBLY := $(B)/so/shim/reviving/context.s.o
+UNIT_ASSEMBLY := $(B)/so/shim/reviving/context.s.o $(B)/so/shim/reviving/stubs.s.o
 UNIT_OF_COMMAND := $(wildcard tests/unit/command_*_test.cc tests/unit/profile_file_test.cc)
 UNIT_OF_ENGINE := $(filter-out $(UNIT_OF_COMMAND),$(wildcard tests/unit/*.cc))
 UNIT_FLAGS := -std=c++20 -O0 -g $(WARNINGS) -pthread -I. -Iinclude -I$(B)/gen \
@@ -130,7 +140,7 @@ $(U)/plain/run: $(UNIT_OF_ENGINE:%.cc=$(U)/plain/%.o) $(UNIT_OF_COMMAND:%.cc=$(U
                 $(UNIT_ENGINE:%.cc=$(B)/so/%.o) $(UNIT_ASSEMBLY) $(filter-out %/main.o,$(COMMAND_OBJECTS))
 	$(Q)$(CXX) -pthread $^ -o $@ $(COMMAND_LIBS)
 # The engine alone, from the objects of the shared object: for a machine without the command's libraries.
-$(U)/engine/run: $(UNIT_OF_ENGINE:%.cc=$(U)/plain/%.o) $(UNIT_ENGINE:%.cc=$(B)/so/%.o)
+$(U)/engine/run: $(UNIT_OF_ENGINE:%.cc=$(U)/plain/%.o) $(UNIT_ENGINE:%.cc=$(B)/so/%.o) $(UNIT_ASSEMBLY)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -pthread $^ -o $@ -ldl
 # Under sanitizers: the engine, compiled for the purpose.

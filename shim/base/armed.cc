@@ -34,7 +34,10 @@ void set_busy(Busy reason, bool on) {
   publish();
 }
 
-void restore_armed_page(const ChildEntry&) { publish(); }
+void restore_armed_page(const ChildEntry&) {
+  armed_page.no_enqueue.store(1, std::memory_order_relaxed);
+  publish();
+}
 
 void wipe_on_fork() {
   if (wipes_on_fork.load(std::memory_order_relaxed)) return;

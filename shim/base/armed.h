@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "shim/base/compiler.h"
@@ -21,7 +22,11 @@ inline constexpr std::size_t kArmedPageSize = 4096;
 struct alignas(kArmedPageSize) ArmedPage {
   std::atomic<std::uint32_t> quiet;
   std::atomic<std::uint32_t> alive;  // kPageAlive, or 0 in a child nobody told us of
+  // What declared enqueue symbols look at (reviving/stubs.S, by its offset): 1 while none of them
+  // has anything to do.
+  std::atomic<std::uint32_t> no_enqueue;
 };
+static_assert(offsetof(ArmedPage, no_enqueue) == 8);
 
 extern FORKMEND_HIDDEN ArmedPage armed_page;
 extern FORKMEND_HIDDEN std::atomic<bool> wipes_on_fork;  // not on the page

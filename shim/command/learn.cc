@@ -38,8 +38,7 @@ std::string file_name(const std::string& path) {
 bool is_libc(const Frame& frame) {
   const std::string name = file_name(frame.module);
   return glob_match("libc.so*", name) || glob_match("libc-2.*", name) ||
-         glob_match("libpthread*", name) || glob_match("ld-*", name) ||
-         glob_match("ld.so*", name);
+         glob_match("libpthread*", name) || glob_match("ld-*", name) || glob_match("ld.so*", name);
 }
 bool is_cxx(const Frame& frame) { return glob_match("libstdc++.so*", file_name(frame.module)); }
 
@@ -83,7 +82,9 @@ Doing describe(const std::vector<Frame>& frames, int pid, int tid, std::string& 
 
 // What ends such a wait: what the shim can see a live thread do.
 const char* ended_by(const std::string& wait) {
-  const auto begins = [&](const char* name) { return wait.compare(0, std::strlen(name), name) == 0; };
+  const auto begins = [&](const char* name) {
+    return wait.compare(0, std::strlen(name), name) == 0;
+  };
   if (begins("pthread_cond") || begins("cnd_"))
     return "pthread_cond_signal or _broadcast: seen by the shim";
   if (begins("sem_") || begins("new_sem")) return "sem_post: seen by the shim";
@@ -132,15 +133,16 @@ pid_t start(std::vector<std::string> words) {
   if (pid < 0) throw UserError(fmt::format("fork: {}", std::strerror(errno)));
   if (pid == 0) {
     execvp(arguments[0], arguments.data());
-    const std::string text = fmt::format("forkmend profiles learn: {}: {}\n", words.front(),
-                                         std::strerror(errno));
+    const std::string text =
+        fmt::format("forkmend profiles learn: {}: {}\n", words.front(), std::strerror(errno));
     std::fputs(text.c_str(), stderr);
     _exit(errno == ENOENT ? kExitNotFound : kExitNotExecutable);
   }
   return pid;
 }
 
-// Whether it ended within the pause. WNOWAIT: its threads are looked at with ptrace, which waits too.
+// Whether it ended within the pause. WNOWAIT: its threads are looked at with ptrace, which waits
+// too.
 bool ended_within(pid_t pid, Clock::duration pause) {
   const auto until = Clock::now() + pause;
   for (;;) {
@@ -258,7 +260,8 @@ std::string library_pattern(const std::string& library) {
       dash != std::string::npos && stem.size() - dash == 9 &&
       std::all_of(stem.begin() + static_cast<std::ptrdiff_t>(dash) + 1, stem.end(), is_hex);
   const std::size_t cut = tag != std::string::npos ? tag : abi != std::string::npos ? abi : dash;
-  if (tag != std::string::npos || abi != std::string::npos || checksum) stem = stem.substr(0, cut) + "*";
+  if (tag != std::string::npos || abi != std::string::npos || checksum)
+    stem = stem.substr(0, cut) + "*";
   return stem + ".so" + (versioned ? "*" : "");
 }
 
@@ -276,9 +279,11 @@ std::string profile_text(const SeenRuntime& runtime) {
     out +=
         "# They wait in system calls of their own: no fork can wait for them, so nothing is done\n"
         "# but to watch.\n";
-  out += fmt::format("name = \"{}\"\npolicy = \"{}\"\nmeasured = []  # the versions that you tried\n\n[match]\n",
-                     name.substr(0, kProfileNameSize - 1), by_itself ? "report" : "drain");
-  if (!runtime.program) return out + fmt::format("dso = [\"{}\"]", library_pattern(runtime.library));
+  out += fmt::format(
+      "name = \"{}\"\npolicy = \"{}\"\nmeasured = []  # the versions that you tried\n\n[match]\n",
+      name.substr(0, kProfileNameSize - 1), by_itself ? "report" : "drain");
+  if (!runtime.program)
+    return out + fmt::format("dso = [\"{}\"]", library_pattern(runtime.library));
   // A program does many things with threads: those of one pool share a name.
   std::string names;
   std::size_t count = 0;

@@ -18,14 +18,14 @@ namespace forkmend::command {
 
 // What was seen of the threads that one library started.
 struct SeenRuntime {
-  std::string library;                // file name of the object whose code the threads run
-  bool program = false;               // that object is the executable itself
-  bool interpreter = false;           // they were started by CPython
-  std::set<std::pair<int, int>> tids; // process and thread
-  std::map<std::string, int> names;   // thread names, and at how many looks
-  std::map<std::string, int> waits;   // "pthread_cond_wait called by libx.so", and at how many looks
-  int looks = 0;                      // threads seen, over all looks
-  int own_calls = 0;                  // of these: in system calls of the library's own
+  std::string library;                 // file name of the object whose code the threads run
+  bool program = false;                // that object is the executable itself
+  bool interpreter = false;            // they were started by CPython
+  std::set<std::pair<int, int>> tids;  // process and thread
+  std::map<std::string, int> names;    // thread names, and at how many looks
+  std::map<std::string, int> waits;  // "pthread_cond_wait called by libx.so", and at how many looks
+  int looks = 0;                     // threads seen, over all looks
+  int own_calls = 0;                 // of these: in system calls of the library's own
   int running = 0;
 };
 

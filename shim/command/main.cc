@@ -42,9 +42,9 @@ int main_of(int argc, char** argv) {
   Action action;
   // The program's own arguments may look like ours.
   char** const end = argv + argc;
-  const bool runs = (argc > 1 && std::strcmp(argv[1], "run") == 0) ||
-                    (argc > 2 && std::strcmp(argv[1], "profiles") == 0 &&
-                     std::strcmp(argv[2], "learn") == 0);
+  const bool runs =
+      (argc > 1 && std::strcmp(argv[1], "run") == 0) ||
+      (argc > 2 && std::strcmp(argv[1], "profiles") == 0 && std::strcmp(argv[2], "learn") == 0);
   char** const dashes = std::find_if(
       argv, end, [runs](const char* argument) { return runs && std::strcmp(argument, "--") == 0; });
   add_run(app, action, {dashes, end});

@@ -21,7 +21,8 @@ const char* policy_name(const Profile& profile) {
   return kPolicyNames[static_cast<std::size_t>(profile.policy)];
 }
 
-std::string pattern_list(const char (&field)[kProfilePatterns][kProfilePatternSize]) {
+template <std::size_t Count, std::size_t Size>
+std::string pattern_list(const char (&field)[Count][Size]) {
   std::string out;
   for (const auto& pattern : field) {
     if (pattern[0] != '\0') out += fmt::format("{}{}", out.empty() ? "" : ", ", pattern);
@@ -78,6 +79,11 @@ int show(const std::string& name) {
     row("asks first", "its threads are parked when they ask for an interpreter that is gone");
   if (profile.dso[0][0] != '\0') row("library", pattern_list(profile.dso));
   if (profile.thread[0][0] != '\0') row("thread", pattern_list(profile.thread));
+  if (profile.enqueue_symbol[0][0] != '\0') {
+    const bool own = profile.enqueue_dso[0][0] == '\0';
+    row("enqueue", fmt::format("{} in {}", pattern_list(profile.enqueue_symbol),
+                               pattern_list(own ? profile.dso : profile.enqueue_dso)));
+  }
   row("measured", profile.measured[0] != '\0' ? profile.measured : "no version");
   if (profile.fix_now[0] != '\0') row("fix now", profile.fix_now);
   if (profile.fix_code[0] != '\0') row("fix code", profile.fix_code);
@@ -131,8 +137,9 @@ void add_profiles(CLI::App& app, Action& action, std::vector<std::string> after_
   auto seconds = std::make_shared<int>(0);
   auto words = std::make_shared<std::vector<std::string>>(std::move(after_dashes));
   CLI::App* learn_app = profiles->add_subcommand(
-      "learn", "Run a program, print the runtimes it has and a profile to start from: "
-               "forkmend profiles learn [--seconds N] -- PROGRAM [ARGUMENTS]");
+      "learn",
+      "Run a program, print the runtimes it has and a profile to start from: "
+      "forkmend profiles learn [--seconds N] -- PROGRAM [ARGUMENTS]");
   learn_app->add_option("--seconds", *seconds, "End the program after so long (SIGTERM)")
       ->option_text("N")
       ->check(CLI::Range(1, 86400));

@@ -16,6 +16,7 @@
 #include "shim/python/embedder.h"
 #include "shim/reporting/modules.h"
 #include "shim/reviving/callback.h"
+#include "shim/reviving/declared.h"
 #include "shim/reviving/quiesce.h"
 #include "shim/reviving/resume.h"
 #include "shim/runtimes/runtime.h"
@@ -65,11 +66,12 @@ class Protocol {
     }
     if (has_threads() || has_lost_threads()) note_origin(caller);
     if (!has_threads()) return;
-    modules::refresh();     // the child may not: dl_iterate_phdr can hang there
-    safepoint::reach();     // the gate is closed from here on
-    threads::reap();        // who has ended is not lost
-    locks::collect();       // what lost threads will hold: nothing moves any more
-    threads::ask_kernel();  // what threads without a wait record are doing
+    modules::refresh();       // the child may not: dl_iterate_phdr can hang there
+    declared::before_fork();  // of objects loaded since
+    safepoint::reach();       // the gate is closed from here on
+    threads::reap();          // who has ended is not lost
+    locks::collect();         // what lost threads will hold: nothing moves any more
+    threads::ask_kernel();    // what threads without a wait record are doing
   }
 
   // For a child without lost threads, whose entry was put off.
@@ -104,6 +106,7 @@ class Protocol {
     initialisers::after_fork_child(entry);
     locks::lost_waiters_after_fork_child(entry);
     handover::after_fork_child(entry);
+    declared::after_fork_child(entry);
     modules::after_fork_child(entry);
     set_busy(Busy::lost_threads, threads::lost.load(std::memory_order_relaxed) > 0);
     set_busy(Busy::registered_threads, runtimes::registered_threads.load() > 0);

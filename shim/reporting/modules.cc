@@ -80,21 +80,31 @@ void set_path(const dl_phdr_info& info, Module& module) {
   module.path[n > 0 ? n : 0] = '\0';
 }
 
-int add(dl_phdr_info* info, std::size_t, void*) {
-  std::uintptr_t lo = ~std::uintptr_t{0}, hi = 0;
-  for (int i = 0; i < info->dlpi_phnum; i++) {
-    const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+void find_ends(const dl_phdr_info& info, std::uintptr_t& lo, std::uintptr_t& hi) {
+  lo = ~std::uintptr_t{0};
+  hi = 0;
+  for (int i = 0; i < info.dlpi_phnum; i++) {
+    const ElfW(Phdr)& segment = info.dlpi_phdr[i];
     if (segment.p_type != PT_LOAD) continue;
-    const std::uintptr_t start = info->dlpi_addr + segment.p_vaddr;
+    const std::uintptr_t start = info.dlpi_addr + segment.p_vaddr;
     if (start < lo) lo = start;
     if (start + segment.p_memsz > hi) hi = start + segment.p_memsz;
   }
-  if (hi == 0) return 0;
+}
+
+// The entry of an object that is loaded, or null if it is not in the map yet.
+const Module* known_as(const dl_phdr_info& info, std::uintptr_t lo, std::uintptr_t hi) {
   const Module* known = find(reinterpret_cast<const void*>(lo));
-  if (known != nullptr && known->lo == lo && known->hi == hi &&
-      (info->dlpi_name == nullptr || info->dlpi_name[0] == '\0' ||
-       strncmp(known->path, info->dlpi_name, kPathSize - 1) == 0))
-    return 0;
+  const bool same = known != nullptr && known->lo == lo && known->hi == hi &&
+                    (info.dlpi_name == nullptr || info.dlpi_name[0] == '\0' ||
+                     strncmp(known->path, info.dlpi_name, kPathSize - 1) == 0);
+  return same ? known : nullptr;
+}
+
+int add(dl_phdr_info* info, std::size_t, void*) {
+  std::uintptr_t lo, hi;
+  find_ends(*info, lo, hi);
+  if (hi == 0 || known_as(*info, lo, hi) != nullptr) return 0;
   const int index = used.load(std::memory_order_relaxed);
   if (index == kMaxModules) return 1;
   Table* all = table.get();
@@ -112,7 +122,7 @@ int add(dl_phdr_info* info, std::size_t, void*) {
   return 0;
 }
 
-int loads(dl_phdr_info* info, std::size_t, void* out) {
+int count_loads(dl_phdr_info* info, std::size_t, void* out) {
   *static_cast<std::uint64_t*>(out) = info->dlpi_adds + info->dlpi_subs;
   return 1;  // the first entry tells; the walk ends here
 }
@@ -130,24 +140,59 @@ const Module* find(const void* address) {
   return nullptr;
 }
 
-void refresh() {
-  if (!refresh_lock.try_lock()) return;  // somebody else is at it
+namespace {
+
+void look_for_new() {
+  std::uint64_t total = 0;
+  real().dl_iterate_phdr(count_loads, &total);
+  if (total == loads_seen.load(std::memory_order_relaxed)) return;
+  real().dl_iterate_phdr(add, nullptr);
+  loads_seen.store(total, std::memory_order_relaxed);
+}
+
+// Does `work` where the loader's list may be walked; false where it may not.
+template <class Work>
+bool with_list(Work&& work) {
+  if (!refresh_lock.try_lock()) return false;  // somebody else is at it
   // A callback of somebody else's may wait for a lock that our caller holds, and it holds the
   // loader's meanwhile: never wait for one. Announce first, look after, as they do (Dekker).
   refreshing_here = true;
   refreshing.store(true);
-  if (inside_iteration.load() == 0) {
-    std::uint64_t total = 0;
-    real().dl_iterate_phdr(loads, &total);
-    if (total != loads_seen.load(std::memory_order_relaxed)) {
-      real().dl_iterate_phdr(add, nullptr);
-      loads_seen.store(total, std::memory_order_relaxed);
-    }
-  }
+  const bool free = inside_iteration.load() == 0;
+  if (free) work();
   refreshing.store(false);
   refreshing_here = false;
   refresh_lock.unlock();
+  return free;
 }
+
+struct Visit {
+  void (*visit)(const Module&, void*);
+  void* data;
+};
+
+int visit_one(dl_phdr_info* info, std::size_t, void* data) {
+  const auto* visit = static_cast<const Visit*>(data);
+  std::uintptr_t lo, hi;
+  find_ends(*info, lo, hi);
+  const Module* module = hi == 0 ? nullptr : known_as(*info, lo, hi);
+  if (module != nullptr) visit->visit(*module, visit->data);
+  return 0;
+}
+
+}  // namespace
+
+void refresh() { with_list(look_for_new); }
+
+bool for_each_loaded(void (*visit)(const Module&, void*), void* data) {
+  return with_list([&] {
+    look_for_new();
+    Visit one{visit, data};
+    real().dl_iterate_phdr(visit_one, &one);
+  });
+}
+
+std::uint64_t loads() { return loads_seen.load(std::memory_order_relaxed); }
 
 const Module* find_or_refresh(const void* address) {
   const Module* module = find(address);

@@ -43,6 +43,13 @@ bool has_allocator();
 // moment: not on the child or signal path.
 void refresh();
 
+// Calls visit(module, data) for each object that is loaded now; none is unloaded meanwhile. False,
+// and nothing is visited, while another thread is inside the loader's list: it may hold what our
+// caller waits for. As refresh(); `visit` must not block, since others wait for the list.
+bool for_each_loaded(void (*visit)(const Module&, void*), void* data);
+// How often objects were loaded and unloaded, as of the last refresh.
+std::uint64_t loads();
+
 // The executable itself, or null before the first refresh.
 const Module* of_executable();
 

@@ -5,6 +5,7 @@
 
 #include "shim/base/load.h"
 #include "shim/base/settings.h"
+#include "shim/base/spinlock.h"
 #include "shim/base/syscall.h"
 #include "shim/exiting/exit.h"
 #include "shim/forking/protocol.h"
@@ -65,7 +66,13 @@ int enqueue(forkmend_runtime* handle) {
   }
   int error = 0;
   if (__atomic_load_n(&handle->lost, __ATOMIC_ACQUIRE) != 0) {
+    r.respawning.store(threads::self(), std::memory_order_relaxed);
+    {
+      SpinGuard guard(threads::books.lock);
+      r.respawn_serial.store(threads::books.next_serial, std::memory_order_relaxed);
+    }
     error = r.callbacks.respawn(r.user);
+    r.respawning.store(nullptr, std::memory_order_relaxed);
     if (error == 0) {
       __atomic_store_n(&handle->lost, 0, __ATOMIC_RELEASE);
       if (settings.log == Log::info) say("revived {} at its first enqueue", r.name);
@@ -76,6 +83,15 @@ int enqueue(forkmend_runtime* handle) {
   r.reviving.store(0);
   sys::futex_wake_all(&r.reviving);
   return error;
+}
+
+void enqueue_by_declared(Runtime& r) {
+  const Thread* t = threads::self();
+  if (r.reviving.load() != 0) {
+    // What respawn waits for must not wait for respawn.
+    if (t == nullptr || t == r.respawning.load() || t->serial >= r.respawn_serial.load()) return;
+  }
+  enqueue(&r.handle);
 }
 
 void remove(forkmend_runtime* handle) {

@@ -8,6 +8,10 @@
 #include "include/forkmend/forkmend.h"
 #include "shim/base/token.h"
 
+namespace forkmend {
+struct Runtime;
+}
+
 namespace forkmend::reviving {
 
 // In the parent, before fork, in order of registration.
@@ -22,5 +26,9 @@ int adopt_lock(forkmend_runtime* handle, forkmend_lock_kind kind, void* lock);
 int adopt_thread(forkmend_runtime* handle);
 int enqueue(forkmend_runtime* handle);
 void remove(forkmend_runtime* handle);
+
+// enqueue() for a call that was not meant as one by who wrote it: a function that a profile names.
+// Does nothing inside of the respawn callback, and in threads that it creates.
+void enqueue_by_declared(Runtime& r);
 
 }  // namespace forkmend::reviving

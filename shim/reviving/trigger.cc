@@ -2,6 +2,7 @@
 
 #include "shim/python/bridge.h"
 #include "shim/reporting/modules.h"
+#include "shim/reviving/callback.h"
 #include "shim/reviving/kernel_objects.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/lost.h"
@@ -35,19 +36,27 @@ Runtime* waiting_library(const void* caller) {
 // for a little later, at a call that no handler makes.
 FORKMEND_SAME_PAGE std::atomic<bool> put_off{false};
 
+void bring_back(Runtime& r) {
+  if (waits(&r)) {
+    resume::revive(r);
+  } else if (r.from_api) {
+    reviving::enqueue_by_declared(r);
+  }
+}
+
 void revive(Runtime& r, bool in_handlers) {
   if (in_handlers && restart::handled_signal_blocked()) {
     r.put_off.store(true);
     put_off.store(true);
     return;
   }
-  resume::revive(r);
+  bring_back(r);
 }
 
 void revive_put_off() {
   put_off.store(false);
   runtimes::for_each([](Runtime& r) {
-    if (r.put_off.exchange(false)) resume::revive(r);
+    if (r.put_off.exchange(false)) bring_back(r);
   });
 }
 
@@ -119,6 +128,12 @@ void blocks(WaitCall call, const void* object, const void* caller) {
   if (modules::is_in_allocator(caller)) return;
   if (put_off.load(std::memory_order_relaxed)) revive_put_off();
   if (Runtime* r = waited_for(call, object, caller)) resume::revive(*r);
+}
+
+void on_enqueue(Runtime& r, const void* function, const void* caller) {
+  if (modules::is_in_allocator(caller)) return;
+  revive(r, true);
+  if (__atomic_load_n(&r.handle.lost, __ATOMIC_ACQUIRE) != 0) handover::note_enqueue(r, function);
 }
 
 void still_blocked(Thread& t) {

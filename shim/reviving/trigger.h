@@ -20,6 +20,8 @@ void wrote(int fd, const void* caller);
 void creates_thread(const void* caller);
 void acts_on(pthread_t thread);
 void blocks(WaitCall call, const void* object, const void* caller);
+// A declared function of the runtime's is being called (declared.h), perhaps in a signal handler.
+void on_enqueue(Runtime& r, const void* function, const void* caller);
 // A wait without a timeout has lasted kPatience or longer.
 void still_blocked(Thread& t);
 

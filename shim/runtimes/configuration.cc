@@ -254,6 +254,10 @@ Match find_by_python(const char* module) {
   return find([&](const Profile& p) { return any_match(p.python, module); });
 }
 
+Match find_by_name(const char* name) {
+  return find([&](const Profile& p) { return strcmp(p.name, name) == 0; });
+}
+
 bool may_resume() {
   if (done.load(std::memory_order_acquire)) return some_resume.load(std::memory_order_relaxed);
   return settings.policy[0] != '\0' || settings.profiles[0] != '\0' || settings.config[0] != '\0';

@@ -29,6 +29,9 @@ Match find_by_thread(const char* name);
 // The same for the modules of Python threads; FORKMEND_PROFILES=+python:GLOB is a profile as well.
 Match find_by_python(const char* module);
 
+// The profile of this name: what a runtime that registers under it declares besides.
+Match find_by_name(const char* name);
+
 // False if no runtime's policy resumes its threads: nothing is kept for that then. Before the
 // configuration is read, which is at the first thread: true where there are settings of it. (What
 // /etc/forkmend.toml alone resumes is seen from the first thread on.)

@@ -32,8 +32,8 @@ std::string literal(const char* text) {
   return out + "\"";
 }
 
-template <std::size_t Count>
-std::string patterns(const char (&field)[Count][kProfilePatternSize]) {
+template <std::size_t Count, std::size_t Size>
+std::string patterns(const char (&field)[Count][Size]) {
   std::string out = "{";
   for (std::size_t i = 0; i < Count && field[i][0] != '\0'; ++i) {
     if (i != 0) out += ", ";
@@ -45,7 +45,8 @@ std::string patterns(const char (&field)[Count][kProfilePatternSize]) {
 std::string initialiser(const Profile& profile) {
   return std::string("{") + literal(profile.name) + ",\n " + patterns(profile.dso) + ",\n " +
          patterns(profile.thread) + ",\n " + patterns(profile.python) + ",\n " +
-         patterns(profile.python_enqueue) + ",\n " + patterns(profile.python_pending) +
+         patterns(profile.python_enqueue) + ",\n " + patterns(profile.python_pending) + ",\n " +
+         patterns(profile.enqueue_symbol) + ",\n " + patterns(profile.enqueue_dso) +
          ",\n ::forkmend::Policy::" + kPolicyNames[static_cast<std::size_t>(profile.policy)] +
          ",\n " + (profile.settle != 0 ? "1" : "0") + ", " + (profile.asks_first != 0 ? "1" : "0") +
          ",\n " + std::to_string(profile.drain_ms) + ", " + (profile.opt_in != 0 ? "1" : "0") +

@@ -32,10 +32,12 @@ constexpr bool resumes(Policy policy) {
 }
 
 // Limits of one profile. A profile file that exceeds one is refused with the line and the limit.
-inline constexpr std::size_t kProfileNameSize = 64;       // "python:" and a dotted module name
-inline constexpr std::size_t kProfilePatterns = 8;        // file-name patterns of one package
-inline constexpr std::size_t kProfilePatternSize = 96;    // longest wheel name measured is 61
-inline constexpr std::size_t kProfilePythonNames = 4;     // methods or attributes of one class
+inline constexpr std::size_t kProfileNameSize = 64;     // "python:" and a dotted module name
+inline constexpr std::size_t kProfilePatterns = 8;      // file-name patterns of one package
+inline constexpr std::size_t kProfilePatternSize = 96;  // longest wheel name measured is 61
+inline constexpr std::size_t kProfilePythonNames = 4;   // methods or attributes of one class
+inline constexpr std::size_t kProfileSymbols = 8;       // functions by which one library takes work
+inline constexpr std::size_t kProfileSymbolSize = 160;  // a mangled member with four parameters
 inline constexpr std::size_t kProfileMeasuredSize = 128;  // "0.4.2, 0.5.0" and the like
 inline constexpr std::size_t kProfileNoteSize = 256;      // one sentence for the report
 
@@ -47,6 +49,10 @@ struct Profile {
   // Methods that hand work to it by other means than a queue, and attributes that hold work.
   char python_enqueue[kProfilePythonNames][kProfilePatternSize];
   char python_pending[kProfilePythonNames][kProfilePatternSize];
+  // Functions that hand work to it without a wake-up that can be seen, and glob on the file name
+  // of the library that defines them; none: `dso` (reviving/declared.h).
+  char enqueue_symbol[kProfileSymbols][kProfileSymbolSize];
+  char enqueue_dso[kProfilePatterns][kProfilePatternSize];
   Policy policy;
   // Settle: before the gate closes, fork waits until every thread of the runtime waits of its own
   // accord. For runtimes that are half shut down when fork is called: a gate would hold such a

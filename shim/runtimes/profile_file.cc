@@ -161,8 +161,8 @@ class Reader {
     }
   }
 
-  template <std::size_t Count>
-  std::size_t patterns_into(char (&field)[Count][kProfilePatternSize], const toml::node* node,
+  template <std::size_t Count, std::size_t Size>
+  std::size_t patterns_into(char (&field)[Count][Size], const toml::node* node,
                             const std::string& what, bool file_name) {
     if (node == nullptr) return 0;
     const toml::array* array = node->as_array();
@@ -177,7 +177,7 @@ class Reader {
     }
     std::size_t count = 0;
     for (const toml::node& item : *array) {
-      const auto pattern = text(item, "a pattern of " + what, kProfilePatternSize);
+      const auto pattern = text(item, "a pattern of " + what, Size);
       if (!pattern) continue;
       if (pattern->empty()) {
         problem(line_of(item), what + " has an empty pattern: remove it");
@@ -227,6 +227,35 @@ class Reader {
     patterns_into(profile.python_pending, python->get("pending"), "python.pending", false);
   }
 
+  // Exact names: a function that is not meant would bring threads back that nobody needs.
+  void read_enqueue(Profile& profile, const toml::node* node) {
+    if (node == nullptr) return;
+    const toml::table* enqueue = node->as_table();
+    if (enqueue == nullptr) {
+      wrong_type(*node, "enqueue", "write an [enqueue] table with symbol = [\"function\"]");
+      return;
+    }
+    unknown_keys(*enqueue, "[enqueue]", {"symbol", "dso"});
+    const std::size_t symbols =
+        patterns_into(profile.enqueue_symbol, enqueue->get("symbol"), "enqueue.symbol", false);
+    const std::size_t dsos =
+        patterns_into(profile.enqueue_dso, enqueue->get("dso"), "enqueue.dso", true);
+    if (symbols == 0)
+      problem(line_of(*node), "[enqueue] names no function: add symbol = [\"function\"]");
+    if (dsos == 0 && profile.dso[0][0] == '\0') {
+      problem(
+          line_of(*node),
+          "[enqueue] names no library: add dso = [\"file name*.so\"], the one that defines them");
+    }
+    for (const auto& symbol : profile.enqueue_symbol) {
+      const std::string_view name(symbol);
+      if (name.find_first_of("@*?[( ") == std::string_view::npos) continue;
+      problem(line_of(*node), "the symbol " + quoted(name) +
+                                  " can never match: write it as `nm -D` prints it, without the "
+                                  "version");
+    }
+  }
+
   void read_measured(Profile& profile, const toml::node* node) {
     if (node == nullptr) return;
     const toml::array* array = node->as_array();
@@ -257,11 +286,11 @@ class Reader {
     if (top_level) {
       unknown_keys(table, "the profile",
                    {"name", "policy", "settle", "asks_first", "drain_ms", "opt_in", "measured",
-                    "match", "python", "fix", "profile", "settings"});
+                    "match", "enqueue", "python", "fix", "profile", "settings"});
     } else {
       unknown_keys(table, "[[profile]]",
                    {"name", "policy", "settle", "asks_first", "drain_ms", "opt_in", "measured",
-                    "match", "python", "fix"});
+                    "match", "enqueue", "python", "fix"});
     }
 
     if (const toml::node* node = table.get("name")) {
@@ -313,7 +342,10 @@ class Reader {
     }
 
     read_measured(profile, table.get("measured"));
-    read_match(profile, table.get("match"), name_line);
+    // One that has functions of its own may be for a runtime that registers under its name.
+    if (table.get("match") != nullptr || table.get("enqueue") == nullptr)
+      read_match(profile, table.get("match"), name_line);
+    read_enqueue(profile, table.get("enqueue"));
     read_python(profile, table.get("python"));
     if (const toml::node* node = table.get("fix")) {
       if (const toml::table* fix = node->as_table()) {

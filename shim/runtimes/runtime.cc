@@ -7,6 +7,7 @@
 #include "shim/base/text.h"
 #include "shim/exiting/exit.h"
 #include "shim/reporting/event.h"
+#include "shim/reviving/declared.h"
 #include "shim/reviving/quiesce.h"
 #include "shim/runtimes/configuration.h"
 
@@ -77,6 +78,7 @@ Runtime* for_profile(const configuration::Match& match, const modules::Module* m
   r->profile_origin = match.origin;
   r->policy = configuration::policy_for(r->name, known ? match.profile->policy : Policy::report);
   r->settle = known && match.profile->settle != 0;
+  if (known && r->policy != Policy::leave) declared::declare(*match.profile);
   if (r->policy == Policy::quiesce) reviving::prepare_quiesce(*r);
   if (known && resumes(r->policy) && match.profile->drain_ms != 0 && !settings.drain_given)
     r->drain = match.profile->drain_ms * kMillisecond;
@@ -156,6 +158,8 @@ Runtime* add(const char* name, const void* caller) {
   r->from_api = true;
   r->profile_origin = "API";
   r->policy = configuration::policy_for(r->name, Policy::callback);
+  const Profile* profile = configuration::find_by_name(r->name).profile;
+  if (profile != nullptr) declared::declare(*profile);
   return r;
 }
 

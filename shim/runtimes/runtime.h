@@ -43,7 +43,10 @@ struct Runtime {
   forkmend_callbacks callbacks;
   void* user;
   std::atomic<std::uint32_t> reviving;  // 0 idle, 1 a thread is calling respawn
-  std::atomic<int> failures;            // revivals that failed in this process
+  // While it does: that thread, and the serial of the next one to be created.
+  std::atomic<const Thread*> respawning;
+  std::atomic<std::uint32_t> respawn_serial;
+  std::atomic<int> failures;  // revivals that failed in this process
   // Of policies that resume, in a child (reviving/resume.h).
   std::atomic<bool> resumable;  // its threads are lost and wait for the first enqueue
   std::atomic<bool> put_off;    // the first enqueue may have been in a signal handler

@@ -109,6 +109,8 @@ void note_write(int fd, std::size_t size, const void* caller) {
     set_evidence(reinterpret_cast<const void*>(static_cast<long>(fd)), nullptr, r);
 }
 
+void note_enqueue(Runtime& r, const void* function) { set_evidence(function, nullptr, &r); }
+
 const Evidence* first() {
   return has_evidence.load(std::memory_order_acquire) ? &evidence : nullptr;
 }

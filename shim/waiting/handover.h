@@ -17,6 +17,8 @@ namespace forkmend::handover {
 void note(const void* object, const void* caller, bool in_handlers);
 // It writes to a descriptor: eight bytes are an eventfd's wake-up.
 void note_write(int fd, std::size_t size, const void* caller);
+// A function of the runtime's that its profile names was called, and its threads are still lost.
+void note_enqueue(Runtime& r, const void* function);
 
 // What was handed over since the fork, the first of it.
 struct Evidence {
