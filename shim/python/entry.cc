@@ -76,7 +76,7 @@ const Way kWays[] = {
 
 bool guard_slots(const dynamic::Image& image, bool asks_first) {
   bool stored = true;
-  image.for_each_slot([&](void** slot, const char* name) {
+  image.for_each_slot([&](void** slot, const char* name, bool) {
     if (name[0] != 'P' || name[1] != 'y') return;
     for (const Way& way : kWays) {
       if ((way.asks && !asks_first) || *way.real == nullptr || strcmp(name, way.name) != 0)

@@ -176,32 +176,34 @@ void count_definitions(const modules::Module& module, void*) {
   }
 }
 
-// The stub that a slot is to lead to, or null. A slot that is not bound yet leads back into its own
-// object: who it will be bound to is known where only one object defines the name.
-void* stub_for(const modules::Module& module, const char* name, std::uintptr_t value) {
+// The stub that a slot is to lead to, or null. A lazy slot that is not bound yet leads back into
+// its own object: whom it will be bound to is known where only one object defines the name.
+void* stub_for(const modules::Module& module, const char* name, std::uintptr_t value, bool lazy) {
   for (int i = 0; i < stub_count.load(std::memory_order_relaxed); i++) {
     if (strcmp(name, stubs[i].symbol) != 0) continue;
     if (value == reinterpret_cast<std::uintptr_t>(forkmend_declared_real[i])) return stub_at(i);
-    const bool is_unbound = value - module.lo < module.hi - module.lo;
-    if (!is_unbound && value >= module.lo) continue;
-    if (!is_unbound || stubs[i].definitions == 1) unbound = true;
-    if (is_unbound && stubs[i].definitions == 1) return stub_at(i);
+    const bool not_relocated = value < module.bias;  // an object that is just being loaded
+    const bool not_bound =
+        lazy && value - module.lo < module.hi - module.lo && stubs[i].definitions == 1;
+    unbound |= not_relocated || not_bound;
+    if (not_bound) return stub_at(i);
   }
   return nullptr;
 }
 
 void patch(const modules::Module& module, void*) {
   const dynamic::Image image(module);
-  image.for_each_slot([&](void** slot, const char* name) {
+  const auto visit = [&](void** slot, const char* name, bool lazy) {
     const auto value = reinterpret_cast<std::uintptr_t>(__atomic_load_n(slot, __ATOMIC_RELAXED));
-    void* stub = stub_for(module, name, value);
+    void* stub = stub_for(module, name, value, lazy);
     if (stub == nullptr) return;
     if (image.store(slot, stub)) {
       slots++;
     } else {
       stored = false;
     }
-  });
+  };
+  image.for_each_slot(visit, true);
 }
 
 // What went wrong, each once; not inside of the loader's list.

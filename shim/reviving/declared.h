@@ -5,10 +5,11 @@
 // object than the one that defines it, or through its own procedure linkage table, is a first
 // enqueue (trigger.h): the threads are back before the function itself runs. Its arguments, in all
 // registers and on the stack, and its result are untouched. While nothing is lost such a call costs
-// one load and two jumps. The slots are those of the global offset tables, found when the runtime
-// is recognised and at each fork after objects were loaded.
-// Does not: see a call through a pointer that dlsym gave (ctypes, JNI) or that lies in a table of
-// constants, a call inside one object, or one from an object that the child itself loaded.
+// one load and two jumps. What is changed are the slots of global offset tables and the words of
+// data that the loader filled with the function's address, when the runtime is recognised and at
+// the next fork after an object was loaded.
+// Does not: see a call through a pointer that dlsym gave (ctypes, JNI), a call inside one object, or
+// one from an object that the child itself loaded.
 #pragma once
 
 #include "shim/base/token.h"

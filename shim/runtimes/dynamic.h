@@ -27,10 +27,11 @@ class Image {
   // it has none. Takes the first version of a versioned symbol. Indirect functions are not found.
   void* find(const char* name) const;
 
-  // Calls visit(slot, name) for each slot of the global offset table that the loader fills with the
-  // address of a symbol.
+  // Calls visit(slot, name, lazy) for each slot of the global offset table that the loader fills
+  // with the address of a symbol, a lazy one perhaps at its first use; `in_data`: and for each such
+  // word of its data (a table of functions).
   template <class Visit>
-  void for_each_slot(Visit&& visit) const;
+  void for_each_slot(Visit&& visit, bool in_data = false) const;
 
   // Changes a slot; false if its page cannot be written. Other threads may use it meanwhile.
   bool store(void** slot, void* value) const;
@@ -59,21 +60,24 @@ class Image {
 };
 
 #if defined(__x86_64__)
-inline constexpr unsigned long kJumpSlot = R_X86_64_JUMP_SLOT, kDataSlot = R_X86_64_GLOB_DAT;
+inline constexpr unsigned long kJumpSlot = R_X86_64_JUMP_SLOT, kDataSlot = R_X86_64_GLOB_DAT,
+                               kDataWord = R_X86_64_64;
 #else
-inline constexpr unsigned long kJumpSlot = R_AARCH64_JUMP_SLOT, kDataSlot = R_AARCH64_GLOB_DAT;
+inline constexpr unsigned long kJumpSlot = R_AARCH64_JUMP_SLOT, kDataSlot = R_AARCH64_GLOB_DAT,
+                               kDataWord = R_AARCH64_ABS64;
 #endif
 
 template <class Visit>
-void Image::for_each_slot(Visit&& visit) const {
+void Image::for_each_slot(Visit&& visit, bool in_data) const {
   if (!readable()) return;
   for (const Relocations& table : relocations_) {
     for (std::size_t i = 0; i < table.count; i++) {
       const ElfW(Rela)& relocation = table.entry[i];
       const unsigned long type = ELF64_R_TYPE(relocation.r_info);
-      if (type != kJumpSlot && type != kDataSlot) continue;
+      const bool is_word = in_data && type == kDataWord && relocation.r_addend == 0;
+      if (type != kJumpSlot && type != kDataSlot && !is_word) continue;
       visit(reinterpret_cast<void**>(bias_ + relocation.r_offset),
-            names_ + symbols_[ELF64_R_SYM(relocation.r_info)].st_name);
+            names_ + symbols_[ELF64_R_SYM(relocation.r_info)].st_name, type == kJumpSlot);
     }
   }
 }

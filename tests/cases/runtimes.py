@@ -46,7 +46,7 @@ def learnt(t, *arguments, expect):
     """What `forkmend profiles learn` prints, and that its profile is a good one."""
     command = t.start(places.BUILD / "forkmend", "profiles", "learn", *arguments, shim=False)
     t.same("exit code", command.wait(30), expect)
-    return t.log.read_text()
+    return "\n".join(command.output)
 
 
 @test("learn/pool", beside="runtimes")

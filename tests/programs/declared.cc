@@ -3,10 +3,11 @@
 //
 //   declared MODE [forks=N]
 //
-// MODE is what the child does: submit (through the procedure linkage table), pointer, many and wide
-// (arguments in every register and on the stack), threads (eight at once), handler (in a signal
-// handler), vfork (a vfork child calls it first), grandchild, nested (a job submits another),
-// never, eagain, respawn (a runtime registered through the API).
+// MODE is what the child does: submit (through the procedure linkage table), pointer,
+// table (of functions, in data), many and wide (arguments in every register and on the stack),
+// threads (eight at once), handler (in a signal handler), vfork (a vfork child calls it first),
+// grandchild, nested (a job submits another), never, eagain, respawn (a runtime registered through
+// the API).
 #include <sys/resource.h>
 
 #include "include/forkmend/forkmend.h"
@@ -21,8 +22,7 @@ constexpr int kThreads = 3;
 SpinJob in_handler;
 int tasks_in_handler;
 std::atomic<int> respawns{0};
-void (*const volatile by_pointer)(SpinJob*) = &spin_submit;
-
+void (*const volatile in_a_table)(SpinJob*) = &spin_submit;
 
 int submit() {
   SpinJob job;
@@ -33,7 +33,15 @@ int submit() {
 
 int pointer() {
   SpinJob job;
+  void (*volatile by_pointer)(SpinJob*) = &spin_submit;
   by_pointer(&job);
+  spin_wait(&job);
+  return 0;
+}
+
+int table() {
+  SpinJob job;
+  in_a_table(&job);
   spin_wait(&job);
   return 0;
 }
@@ -41,9 +49,8 @@ int pointer() {
 int many() {
   SpinJob job;
   // Six words and eight vectors are in registers: the rest lies on the stack.
-  const long double sum =
-      spin_submit_many(&job, 10, 1L, 0.5, 2L, 0.25, 3L, 0.125, 4L, 1.5, 5L, 2.5, 6L, 3.5, 7L, 4.5,
-                       8L, 5.5, 9L, 6.5, 10L, 7.5);
+  const long double sum = spin_submit_many(&job, 10, 1L, 0.5, 2L, 0.25, 3L, 0.125, 4L, 1.5, 5L, 2.5,
+                                           6L, 3.5, 7L, 4.5, 8L, 5.5, 9L, 6.5, 10L, 7.5);
   if (sum != 55.0L + 32.375L) return 12;
   spin_wait(&job);
   return 0;
@@ -167,6 +174,7 @@ int child(const char* mode) {
   step("submits");
   if (is(mode, "submit")) return submit();
   if (is(mode, "pointer")) return pointer();
+  if (is(mode, "table")) return table();
   if (is(mode, "many")) return many();
   if (is(mode, "wide")) return wide();
   if (is(mode, "threads")) return threads();
@@ -193,7 +201,8 @@ int main(int argc, char** argv) {
   if (is(mode, "respawn")) {
     forkmend_callbacks callbacks{};
     callbacks.size = sizeof callbacks;
-    // Calls functions that the profile names, in this thread and in the new ones, and waits for them.
+    // Calls functions that the profile names, in this thread and in the new ones, and waits for
+    // them.
     callbacks.respawn = [](void*) {
       respawns++;
       const int error = spin_start(kThreads);

@@ -28,7 +28,10 @@ long futex(std::atomic<int>* word, long operation, long value) {
   register long second asm("x1") = operation;
   register long third asm("x2") = value;
   register long timeout asm("x3") = 0;
-  asm volatile("svc 0" : "+r"(result) : "r"(number), "r"(second), "r"(third), "r"(timeout) : "memory");
+  asm volatile("svc 0"
+               : "+r"(result)
+               : "r"(number), "r"(second), "r"(third), "r"(timeout)
+               : "memory");
   return result;
 #endif
 }

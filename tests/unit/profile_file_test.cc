@@ -197,3 +197,26 @@ TEST_CASE("files that cannot be read are one problem") {
   CHECK(problems(read_profile_file("/")).find("is a directory") != std::string::npos);
   CHECK(problems(read_profile_file("/dev/zero")).find("is a device") != std::string::npos);
 }
+
+TEST_CASE("functions by which a library takes work") {
+  const ProfileFile file = parse_profile_file(
+      kGood + "[enqueue]\nsymbol = [\"x_submit\", \"_ZN1x4pushEi\"]\ndso = [\"liby.so*\"]\n", "f");
+  REQUIRE(problems(file) == "");
+  CHECK(std::string(file.profiles[0].enqueue_symbol[1]) == "_ZN1x4pushEi");
+  CHECK(std::string(file.profiles[0].enqueue_dso[0]) == "liby.so*");
+  // Without a library of its own: that of [match].
+  CHECK(problems(kGood + "[enqueue]\nsymbol = [\"x_submit\"]\n") == "");
+  // Without [match]: for a runtime that registers under the name.
+  CHECK(problems(
+            "name = \"x\"\npolicy = \"callback\"\n[enqueue]\nsymbol = [\"f\"]\ndso = [\"l\"]\n") ==
+        "");
+  CHECK(problems("name = \"x\"\npolicy = \"callback\"\n[enqueue]\nsymbol = [\"f\"]\n") ==
+        "f:3: [enqueue] names no library: add dso = [\"file name*.so\"], the one that defines "
+        "them\n");
+  CHECK(problems(kGood + "[enqueue]\ndso = [\"l\"]\n") ==
+        "f:5: [enqueue] names no function: add symbol = [\"function\"]\n");
+  CHECK(problems(kGood + "[enqueue]\nsymbol = [\"f@@V_1\"]\n") ==
+        "f:5: the symbol \"f@@V_1\" can never match: write it as `nm -D` prints it, without the "
+        "version\n");
+  CHECK(problems(kGood + "enqueue = 3\n").find("f:5: ") == 0);
+}
