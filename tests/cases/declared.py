@@ -26,7 +26,7 @@ def declared(t, mode, program="declared", forks=20):
     t.run(program, mode, "forks=%d" % forks, within=60, **profile(t, "spin", "resume"))
 
 
-for mode in ("submit", "pointer", "table", "many", "wide", "threads", "handler", "vfork", "grandchild", "nested"):
+for mode in ("submit", "pointer", "table", "many", "threads", "handler", "vfork", "grandchild", "nested"):
     test("declared/" + mode, mode, beside="declared")(declared)
 test("declared/bound at the first call", "submit", "declared-lazy", beside="declared")(declared)
 test("soak/declared, 2,000 forks", "threads", "declared-lazy", 2000, deadline=600, soak=True)(declared)
@@ -53,11 +53,14 @@ def eagain(t):
     t.same("the events", [(event["runtime"], event["errno"]) for event in t.claim_all("respawn-failed")], [("spin", 11)])
 
 
-@test("declared/respawn", beside="declared")
-def respawn(t):
+def registered(t, mode):
     """A runtime that registered: its own callback is called, which calls such functions itself."""
-    t.hangs_without("declared", "respawn", step="submits")
-    t.run("declared", "respawn", "forks=20", **profile(t, "spin-api", "callback", match=False))
+    t.hangs_without("declared", mode, step="submits")
+    t.run("declared", mode, "forks=20", **profile(t, "spin-api", "callback", match=False))
+
+
+test("declared/respawn", "respawn", beside="declared")(registered)
+test("declared/wide", "wide", beside="declared")(registered)
 
 
 @test("declared/no such function")
