@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <termios.h>
 #include <threads.h>
@@ -94,6 +95,7 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(pipe, int, (int*), nullptr)                                                                    \
   X(pipe2, int, (int*, int), nullptr)                                                              \
   X(socketpair, int, (int, int, int, int*), nullptr)                                               \
+  X(connect, int, (int, const sockaddr*, socklen_t), nullptr)                                      \
   X(epoll_wait, int, (int, epoll_event*, int, int), nullptr)                                       \
   X(epoll_pwait, int, (int, epoll_event*, int, int, const sigset_t*), nullptr)                     \
   X(poll, int, (pollfd*, nfds_t, int), nullptr)                                                    \

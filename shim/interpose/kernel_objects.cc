@@ -36,3 +36,7 @@ FORKMEND_EXPORT int socketpair(int domain, int type, int protocol, int* fds) {
   return kernel_objects::made_pair(real().socketpair(domain, type, protocol, fds), fds,
                                    FORKMEND_CALLER);
 }
+
+FORKMEND_EXPORT int connect(int fd, const sockaddr* address, socklen_t size) {
+  return kernel_objects::connected(real().connect(fd, address, size), fd, FORKMEND_CALLER);
+}

@@ -8,8 +8,8 @@
 // one load and two jumps. What is changed are the slots of global offset tables and the words of
 // data that the loader filled with the function's address, when the runtime is recognised and at
 // the next fork after an object was loaded.
-// Does not: see a call through a pointer that dlsym gave (ctypes, JNI), a call inside one object, or
-// one from an object that the child itself loaded.
+// Does not: see a call through a pointer that dlsym gave (ctypes, JNI), a call inside one object,
+// or one from an object that the child itself loaded.
 #pragma once
 
 #include "shim/base/token.h"

@@ -33,7 +33,8 @@ constexpr std::size_t kEventfd = sizeof(std::uint64_t);
 struct Made {
   const void* caller;
   int other;               // of a pair: the other end; -1
-  unsigned long inode[2];  // of a pair: this end's and the other's; numbers are reused
+  unsigned long inode[2];  // of a pair: this end's and the other's; of a connection; numbers are
+                           // reused
 };
 struct Table {
   Made made[kMostDescriptors];
@@ -277,12 +278,20 @@ class Rebuild {
     sys::close(static_cast<int>(fresh));
   }
 
+  // A socket that this library connected, not another that has its number since. What the program
+  // itself connected may have nothing to do with its pool.
+  bool is_connection(int fd, const Made& made, const Link& link) const {
+    return runtime_.dso != modules::of_executable() && made.other < 0 && made.inode[0] != 0 &&
+           is(link, "socket:") && inode_of(fd) == made.inode[0];
+  }
+
   // What the runtime's library made and no set watches.
   void rebuild_rest() {
     for_each_descriptor([&](int fd, const Link& link) {
-      if (!is_of(runtime_, made_of(fd)) || done(fd) || error_ != 0) return;
+      const Made* made = made_of(fd);
+      if (!is_of(runtime_, made) || done(fd) || error_ != 0) return;
       if (is(link, "anon_inode:[eventfd]") || is(link, "anon_inode:[timerfd]") ||
-          intact_pair(fd) != nullptr)
+          is_connection(fd, *made, link) || intact_pair(fd) != nullptr)
         renew(fd);
     });
   }
@@ -489,7 +498,21 @@ int made_pair(int result, const int* fds, const void* caller) {
   return result;
 }
 
-bool made_by(const Runtime& r, int fd) { return is_of(r, made_of(fd)); }
+int connected(int result, int fd, const void* caller) {
+  if (!is_active() || !configuration::may_resume()) return result;
+  const int error = errno;
+  if (result == 0 || error == EINPROGRESS || error == EINTR) {
+    if (Made* made = note(fd, caller)) made->inode[0] = inode_of(fd);
+  }
+  errno = error;
+  return result;
+}
+
+bool made_by(const Runtime& r, int fd) {
+  const Made* made = made_of(fd);
+  const bool is_connection = made != nullptr && made->other < 0 && made->inode[0] != 0;
+  return !is_connection && is_of(r, made);
+}
 
 int rebuild(const Runtime& r) {
   // Some 140 KiB: not on the stack of whoever triggers.

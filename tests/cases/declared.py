@@ -26,7 +26,7 @@ def declared(t, mode, program="declared", forks=20):
     t.run(program, mode, "forks=%d" % forks, within=60, **profile(t, "spin", "resume"))
 
 
-for mode in ("submit", "pointer", "table", "many", "threads", "handler", "vfork", "grandchild", "nested"):
+for mode in ("submit", "pointer", "table", "many", "threads", "handler", "vfork", "grandchild", "nested", "connection"):
     test("declared/" + mode, mode, beside="declared")(declared)
 test("declared/bound at the first call", "submit", "declared-lazy", beside="declared")(declared)
 test("soak/declared, 2,000 forks", "threads", "declared-lazy", 2000, deadline=600, soak=True)(declared)

@@ -8,7 +8,9 @@
 // is a registered runtime as respawn is), threads (eight at once), handler (in a signal handler),
 // vfork (a vfork child calls it first), grandchild, nested (a job submits another), never, eagain,
 // respawn (a runtime registered through the API).
+#include <netinet/in.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "include/forkmend/forkmend.h"
 #include "tests/programs/spin_queue.h"
@@ -140,6 +142,38 @@ int nested() {
   return 0;
 }
 
+int connection = -1, accepted = -1;
+ssize_t sent;
+
+void connect_to_self() {
+  const int listening = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  auto* plain = reinterpret_cast<sockaddr*>(&address);
+  if (listen(listening, 1) != 0 || getsockname(listening, plain, &size) != 0)
+    set_up_failed("listen");
+  connection = spin_connect(ntohs(address.sin_port));
+  accepted = accept(listening, nullptr, nullptr);
+  if (connection < 0 || accepted < 0) set_up_failed("connect");
+  close(listening);
+}
+
+// The library's threads in the child do not write on their parent's connection.
+int child_sends() {
+  SpinJob job;
+  job.run = [](SpinJob*) { sent = send(connection, "child", 5, MSG_NOSIGNAL); };
+  spin_submit(&job);
+  spin_wait(&job);
+  return sent < 0 ? 0 : 21;
+}
+
+int parent_sends() {
+  char text[16];
+  if (send(connection, "parent", 6, MSG_NOSIGNAL) != 6) return 22;
+  const ssize_t size = recv(accepted, text, sizeof text, 0);
+  return size == 6 && memcmp(text, "parent", 6) == 0 ? 0 : 23;
+}
+
 int eagain() {
   become_nobody();
   rlimit limit;
@@ -190,6 +224,7 @@ int child(const char* mode) {
   if (is(mode, "grandchild")) return grandchild();
   if (is(mode, "nested")) return nested();
   if (is(mode, "eagain")) return eagain();
+  if (is(mode, "connection")) return child_sends();
   if (is(mode, "respawn")) {
     const int code = submit();
     return code != 0 ? code : respawns.load() == 1 ? submit() : 20;
@@ -225,8 +260,10 @@ int main(int argc, char** argv) {
   SpinJob job;
   spin_submit(&job);
   spin_wait(&job);
+  if (is(mode, "connection")) connect_to_self();
   for (long i = 0; i < forks; i++) {
-    const int code = reap(spawn([&] { return child(mode); }));
+    int code = reap(spawn([&] { return child(mode); }));
+    if (code == 0 && is(mode, "connection")) code = parent_sends();
     if (code != 0) {
       fprintf(stderr, "fork %ld of %ld: %d\n", i + 1, forks, code);
       return code;

@@ -1,9 +1,12 @@
 // The library of `declared`; see spin_queue.h.
 #include "tests/programs/spin_queue.h"
 
+#include <arpa/inet.h>
 #include <linux/futex.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -95,4 +98,13 @@ void spin_touch() { asm volatile(""); }
 
 void spin_wait(SpinJob* job) {
   while (job->done.load() == 0) futex(&job->done, FUTEX_WAIT_PRIVATE, 0);
+}
+
+int spin_connect(unsigned short port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  return connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ? fd : -1;
 }

@@ -22,4 +22,6 @@ __attribute__((target("avx"))) SpinWide spin_submit_wide(SpinJob* job, SpinWide 
 // Hands nothing over.
 void spin_touch();
 void spin_wait(SpinJob* job);
+// Connects to a port of this machine: the socket, or -1.
+int spin_connect(unsigned short port);
 }

@@ -163,8 +163,9 @@ CASES = [
     *(case for operation in ("goroutines", "collect", "echo")
       for case in idle_and_busy("go/" + operation, GO, "program:go_loop", operation, ALWAYS)),
     *(case for operation in ("produce", "flush")
-      for case in idle_and_busy("librdkafka/" + operation, LIBRDKAFKA, "program:kafka_producer", operation, ALWAYS)),
-    RuntimeCase("librdkafka/destroy", LIBRDKAFKA, "program:kafka_producer", "destroy", HEALTHY),
+      for case in idle_and_busy("librdkafka/" + operation, LIBRDKAFKA, "program:kafka_producer", operation, ALWAYS,
+                                profile="+librdkafka")),
+    RuntimeCase("librdkafka/destroy", LIBRDKAFKA, "program:kafka_producer", "destroy", HEALTHY, profile="+librdkafka"),
     *(case for operation in ("group", "join", "sort")
       for case in idle_and_busy("polars/" + operation, POLARS, "python:polars", operation, ALWAYS, profile="+polars")),
     # At work: the other thread is one of Python's, and may hold the database's own lock at the fork.
@@ -173,7 +174,8 @@ CASES = [
     *(RuntimeCase("duckdb/" + operation, DUCKDB, "python:duckdb", operation, ALWAYS, profile="+duckdb")
       for operation in ("close", "exit")),
     RuntimeCase("duckdb/query", DUCKDB, "python:duckdb", "query", HEALTHY),
-    *(RuntimeCase("confluent-kafka/" + operation, CONFLUENT_KAFKA, "python:kafka", operation, ALWAYS)
+    *(RuntimeCase("confluent-kafka/" + operation, CONFLUENT_KAFKA, "python:kafka", operation, ALWAYS,
+                  profile="+librdkafka")
       for operation in ("produce", "flush")),
     *(RuntimeCase("executor/" + operation, STANDARD_LIBRARY, "python:executor", operation, ALWAYS, small=True)
       for operation in ("submit", "shutdown")),
