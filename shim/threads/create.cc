@@ -180,13 +180,14 @@ void reap() {
 
 namespace {
 
-Thread* prepare(const void* caller, const void* symbol) {
+Thread* prepare(const pthread_t* handle, const void* caller, const void* symbol) {
   before_first();
   if (live().load(std::memory_order_relaxed) <= 1) forking::catch_up();
   trigger::on_create(caller);
   if (runtimes::registered_threads.load(std::memory_order_relaxed) > 0) reap();
   Thread* t = allocate();
   if (t == nullptr) return nullptr;
+  t->handle_at = handle;
   t->creator = caller;
   t->start_symbol = symbol;
   runtimes::enter(*t, runtimes::attribute(caller, symbol));
@@ -207,7 +208,7 @@ int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*start)(v
   const Apart apart(attributes);
   const void* symbol = start_symbol(caller, start, argument);
   for (;;) {
-    Thread* t = prepare(caller, symbol);
+    Thread* t = prepare(handle, caller, symbol);
     if (t == nullptr) return real().pthread_create(handle, attributes, start, argument);
     t->start = start;
     t->argument = argument;
@@ -225,7 +226,7 @@ int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*start)(v
 
 int create_c11(thrd_t* handle, thrd_start_t start, void* argument, const void* caller) {
   for (;;) {
-    Thread* t = prepare(caller, caller);
+    Thread* t = prepare(handle, caller, caller);
     if (t == nullptr) return real().thrd_create(handle, start, argument);
     t->start_c11 = start;
     t->argument = argument;

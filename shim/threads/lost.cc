@@ -4,6 +4,7 @@
 
 #include "shim/base/armed.h"
 #include "shim/base/real.h"
+#include "shim/base/syscall.h"
 #include "shim/forking/protocol.h"
 #include "shim/reviving/trigger.h"
 #include "shim/threads/stacks.h"
@@ -17,13 +18,21 @@ bool any_lost() {
   return watch::needed();
 }
 
+// A thread that was created and had not begun yet does not know its handle itself.
+bool has_handle(const Thread& t, pthread_t handle) {
+  if (t.handle != 0 || is_live(t)) return pthread_equal(t.handle, handle);
+  pthread_t told = 0;
+  return sys::copy_memory(&told, t.handle_at, sizeof told) == sizeof told &&
+         pthread_equal(told, handle);
+}
+
 }  // namespace
 
 Thread* lost_with_handle(pthread_t handle) {
   Thread* found = nullptr;
   bool alive = false;
   for_each([&](Thread& t) {
-    if (t.state.load() == ThreadState::free || !pthread_equal(t.handle, handle)) return true;
+    if (t.state.load() == ThreadState::free || !has_handle(t, handle)) return true;
     if (is_live(t)) {
       alive = true;
     } else if (found == nullptr || !t.settled.load(std::memory_order_relaxed)) {

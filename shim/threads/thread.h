@@ -113,8 +113,9 @@ struct alignas(64) Thread {
   int former_tids[kFormerTids];  // what it was in this process's ancestors, the last one first
   char name[16];
   int (*start_c11)(void*);
-  const void* creator;       // return address of the call that created it
-  const void* start_symbol;  // start routine, or the vtable of a std::thread's state
+  const pthread_t* handle_at;  // where libc tells its creator the handle, before the thread runs
+  const void* creator;         // return address of the call that created it
+  const void* start_symbol;    // start routine, or the vtable of a std::thread's state
   // What it does now.
   std::atomic<bool> gated;           // parked at the gate, not of its own accord
   std::atomic<std::uint32_t> parks;  // how often it parked: unchanged means never left

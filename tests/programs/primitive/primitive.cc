@@ -7,7 +7,7 @@
 // States: held (a lost thread holds it), own (the forking thread does; own-wanted: a thread of the
 // child waits for it; …-wanted-by-…: lost threads do), registered (a thread of a registered runtime
 // does), waiting (a lost thread waits on it), inside (a lost thread is inside),
-// running (the thread meant is lost).
+// running (the thread meant is lost), starting (as running, but it most likely has not begun yet).
 // SETTING is what the cure needs: - or reset (FORKMEND_ORPHANS=reset), or keep: that set, and
 // nothing may be opened. HARM is on which libc the
 // child hangs or fails without the shim: always, never (it must stay well), >=2.43, <2.35 …
@@ -101,6 +101,7 @@ constexpr Case kCases[] = {
     {"pthread_clockjoin_np", "running", "-", ">=2.43", join_case},
     {"thrd_join", "running", "-", ">=2.43", join_case},
     {"pthread_join-own-stack", "running", "-", "always", join_case},
+    {"pthread_join-own-stack", "starting", "-", "always", join_case},
     {"pthread_kill", "running", "-", ">=2.34", handle_case},
     {"pthread_kill-0", "running", "-", ">=2.34", handle_case},
     {"pthread_sigqueue", "running", "-", "never", handle_case},

@@ -69,6 +69,7 @@ inline void start(void (*what)(), const pthread_attr_t* attributes = nullptr) {
   } else if (pthread_create(&lost, attributes, run_routine, nullptr) != 0) {
     victim::set_up_failed("pthread_create");
   }
+  if (in("starting")) return;
   ready.wait();
   victim::wait_until_asleep(lost_tid);
 }
