@@ -1,5 +1,6 @@
 #include "shim/command/learn.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -27,7 +28,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto kFirstPause = std::chrono::milliseconds(50);
 constexpr auto kLongestPause = std::chrono::milliseconds(1000);
-// A look stops the program: it is left alone for this many times as long.
+// A look stops the program: it runs for this many times as long before the next.
 constexpr int kShare = 9;
 constexpr std::size_t kMostListed = 4;
 
@@ -115,30 +116,41 @@ std::string executable_of(int pid) {
   return std::filesystem::read_symlink(fmt::format("/proc/{}/exe", pid), error).string();
 }
 
-void look(int pid, std::vector<SeenRuntime>& seen) {
+// Returns for how long the program stood still.
+Clock::duration look(int pid, std::vector<SeenRuntime>& seen) {
+  std::chrono::nanoseconds stopped{0};
   for (const int process : with_descendants(pid)) {
     try {
-      note_look(process, executable_of(process), live_threads(process), seen);
+      note_look(process, executable_of(process), live_threads(process, &stopped), seen);
     } catch (const UserError&) {
       // It ended meanwhile, or may not be traced: what others show still counts.
     }
   }
+  return std::chrono::duration_cast<Clock::duration>(stopped);
 }
 
+// Runs the program. One that cannot be run is told by a pipe that a successful exec closes.
 pid_t start(std::vector<std::string> words) {
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) throw UserError(fmt::format("pipe: {}", std::strerror(errno)));
   const pid_t pid = fork();
   if (pid < 0) throw UserError(fmt::format("fork: {}", std::strerror(errno)));
   if (pid == 0) {
     execvp(arguments[0], arguments.data());
-    const std::string text =
-        fmt::format("forkmend profiles learn: {}: {}\n", words.front(), std::strerror(errno));
-    std::fputs(text.c_str(), stderr);
-    _exit(errno == ENOENT ? kExitNotFound : kExitNotExecutable);
+    const int error = errno;
+    _exit(write(ends[1], &error, sizeof error) == sizeof error ? 0 : 1);
   }
-  return pid;
+  close(ends[1]);
+  int error = 0;
+  const bool failed = read(ends[0], &error, sizeof error) == sizeof error;
+  close(ends[0]);
+  if (!failed) return pid;
+  waitpid(pid, nullptr, 0);
+  throw UserError(fmt::format("{}: {}", printable(words.front()), std::strerror(error)),
+                  error == ENOENT ? kExitNotFound : kExitNotExecutable);
 }
 
 // Whether it ended within the pause. WNOWAIT: its threads are looked at with ptrace, which waits
@@ -298,9 +310,9 @@ int learn(const std::vector<std::string>& words, int seconds) {
   std::vector<std::string> problems;
   const std::vector<KnownProfile> known = known_profiles(problems);
   for (const std::string& problem : problems) complain("forkmend profiles learn", problem);
+  const pid_t pid = start(words);
   // ^C ends the program; what was seen is printed all the same.
   signal(SIGINT, SIG_IGN);
-  const pid_t pid = start(words);
   const auto until = Clock::now() + std::chrono::seconds(seconds);
   std::vector<SeenRuntime> seen;
   int looks = 0;
@@ -311,10 +323,11 @@ int learn(const std::vector<std::string>& words, int seconds) {
       kill(pid, SIGTERM);
       told = true;
     }
-    look(pid, seen);
+    const Clock::duration stopped = look(pid, seen);
     looks++;
-    pause = std::max<Clock::duration>(std::min<Clock::duration>(pause * 2, kLongestPause),
-                                      (Clock::now() - before) * kShare);
+    // Reading symbols takes longer, beside the program: half of a CPU at most.
+    pause = std::max({std::min<Clock::duration>(pause * 2, kLongestPause), stopped * kShare,
+                      Clock::now() - before});
   }
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {

@@ -125,12 +125,13 @@ std::string thread_name(int pid, int tid) {
 
 }  // namespace
 
-std::vector<LiveThread> live_threads(int pid) {
+std::vector<LiveThread> live_threads(int pid, std::chrono::nanoseconds* stopped_for) {
   if (pid == getpid()) throw UserError(fmt::format("process {} is this command itself", pid));
   const std::vector<int> tids = threads_of(pid);
   if (tids.empty()) throw UserError(fmt::format("process {} does not exist", pid));
 
   std::vector<std::pair<LiveThread, RawStack>> raw;
+  const auto start = std::chrono::steady_clock::now();
   {
     const std::unique_ptr<std::remove_pointer_t<unw_addr_space_t>, DestroySpace> space(
         unw_create_addr_space(&_UPT_accessors, 0));
@@ -156,6 +157,8 @@ std::vector<LiveThread> live_threads(int pid) {
       if (stopped[i]->ok()) raw[i].second = unwind_stopped(space.get(), raw[i].first.tid);
     }
   }
+
+  if (stopped_for != nullptr) *stopped_for += std::chrono::steady_clock::now() - start;
 
   Symbols symbols(pid);
   std::vector<LiveThread> out;

@@ -4,6 +4,7 @@
 // whatever happens here: the kernel lets it go should this program die.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct LiveThread {
 };
 
 // The main thread first. Throws UserError if the process cannot be traced.
-std::vector<LiveThread> live_threads(int pid);
+// `stopped`, if given, is raised by the time for which its threads stood still.
+std::vector<LiveThread> live_threads(int pid, std::chrono::nanoseconds* stopped = nullptr);
 
 }  // namespace forkmend::command

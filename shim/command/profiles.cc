@@ -143,6 +143,10 @@ void add_profiles(CLI::App& app, Action& action, std::vector<std::string> after_
   learn_app->add_option("--seconds", *seconds, "End the program after so long (SIGTERM)")
       ->option_text("N")
       ->check(CLI::Range(1, 86400));
+  learn_app->footer(
+      "Exits with the program's code, or 128 + the signal that ended it; 126: the program cannot "
+      "be "
+      "executed, 127: there is no such program.");
   learn_app->callback([seconds, words, &action] {
     action = [seconds, words] {
       if (words->size() < 2)

@@ -70,5 +70,11 @@ def learn_known(t):
 
 @test("learn/bad input")
 def learn_bad_input(t):
-    learnt(t, expect=2)
-    learnt(t, "--", "/nonexistent/program", expect=127)
+    for arguments, code, line in (
+        ((), 2, "no program: write forkmend profiles learn -- PROGRAM [ARGUMENTS]"),
+        (("--seconds", "x", "--", "true"), 2, "--seconds: Value x not in range 1 to 86400"),
+        (("--", "no-such-program"), 127, "no-such-program: No such file or directory"),
+        (("--", "/"), 126, "/: Permission denied"),
+    ):
+        text = learnt(t, *arguments, expect=code)
+        t.check(line in text and "\n" not in text, "one line with %r: %r" % (line, text))
