@@ -18,7 +18,7 @@ soak: ## what is too long for CI: 100,000 forks, 1,000 forks of each version, wa
 test-glibc: ## as root: the same files on glibc 2.31, 2.36, 2.41, 2.43, in roots made below build/
 	scripts/glibc_test --table
 
-AARCH64_VICTIMS := inert orphan_lock primitive resume_pool
+AARCH64_VICTIMS := inert orphan_lock primitive
 test-aarch64: ## cross-compiled for aarch64: the engine's unit tests and some victims under qemu-user
 	scripts/setup aarch64
 	$(MAKE) -j$(JOBS) $(B)/embed_profiles
