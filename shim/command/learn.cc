@@ -158,6 +158,7 @@ pid_t start(std::vector<std::string> words) {
 bool ended_within(pid_t pid, Clock::duration pause) {
   const auto until = Clock::now() + pause;
   for (;;) {
+    let_go_of_late_threads();
     siginfo_t info{};
     if (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) != 0) return true;
     if (info.si_pid == pid) return true;
@@ -330,7 +331,8 @@ int learn(const std::vector<std::string>& words, int seconds) {
                       Clock::now() - before});
   }
   int status = 0;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  while (waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) throw UserError(fmt::format("waitpid: {}", std::strerror(errno)));
   }
   if (seen.empty()) {
     print(fmt::format("no threads but main threads were seen, in {}",

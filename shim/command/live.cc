@@ -26,17 +26,33 @@ namespace {
 // A thread stops at once unless it is in an uninterruptible sleep, which may last for ever.
 constexpr auto kStopPatience = std::chrono::milliseconds(2000);
 
+// Of a process; of a thread that is none by itself, 0.
+int parent_of(int pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string text;
+  std::getline(file, text);
+  const std::size_t name_end = text.rfind(')');  // the name may hold anything
+  int parent = 0;
+  if (name_end != std::string::npos) std::sscanf(text.c_str() + name_end, ") %*c %d", &parent);
+  return parent;
+}
+
+// Threads that did not stop in time: they stop when they leave the kernel.
+std::vector<int> late;
+
 // PTRACE_SEIZE and not ATTACH: it sends no SIGSTOP that could be left behind.
 class Stopped {
  public:
-  explicit Stopped(int tid) : tid_(tid) {
+  Stopped(int pid, int tid) : pid_(pid), tid_(tid) {
     if (ptrace(PTRACE_SEIZE, tid, nullptr, nullptr) != 0) {
       error_ = errno;
       return;
     }
     if (ptrace(PTRACE_INTERRUPT, tid, nullptr, nullptr) != 0) error_ = errno;
     stopped_ = error_ == 0 && wait_for_stop();
-    if (!stopped_ && error_ == 0) error_ = ETIMEDOUT;
+    if (stopped_ || error_ != 0) return;
+    error_ = ETIMEDOUT;
+    late.push_back(tid);
   }
   ~Stopped() {
     if (stopped_) ptrace(PTRACE_DETACH, tid_, nullptr, reinterpret_cast<void*>(signal_));
@@ -50,15 +66,20 @@ class Stopped {
  private:
   bool wait_for_stop() {
     const auto deadline = std::chrono::steady_clock::now() + kStopPatience;
-    int status = 0;
     while (std::chrono::steady_clock::now() < deadline) {
-      const pid_t got = waitpid(tid_, &status, __WALL | WNOHANG);
-      if (got == tid_ && WIFSTOPPED(status)) {
+      siginfo_t info{};
+      const int options = WSTOPPED | WEXITED | __WALL | WNOHANG;
+      const int got = waitid(P_PID, static_cast<id_t>(tid_), &info, options | WNOWAIT);
+      if (got == 0 && info.si_pid == tid_ && info.si_code == CLD_TRAPPED) {
+        waitid(P_PID, static_cast<id_t>(tid_), &info, options);
         // A signal that arrived first is delivered when the thread goes on.
-        if (status >> 16 != PTRACE_EVENT_STOP) signal_ = WSTOPSIG(status);
+        if (info.si_status >> 8 != PTRACE_EVENT_STOP) signal_ = info.si_status & 0x7f;
         return true;
       }
-      if (got == tid_ || (got < 0 && errno != EINTR)) {
+      if ((got == 0 && info.si_pid == tid_) || (got != 0 && errno != EINTR)) {
+        // It ended. If this program started it, how it ended is learnt elsewhere.
+        if (got == 0 && (tid_ != pid_ || parent_of(pid_) != getpid()))
+          waitid(P_PID, static_cast<id_t>(tid_), &info, options);
         error_ = ESRCH;
         return false;
       }
@@ -67,7 +88,7 @@ class Stopped {
     return false;
   }
 
-  int tid_;
+  int pid_, tid_;
   bool stopped_ = false;
   int error_ = 0;
   long signal_ = 0;
@@ -125,6 +146,20 @@ std::string thread_name(int pid, int tid) {
 
 }  // namespace
 
+void let_go_of_late_threads() {
+  late.erase(std::remove_if(late.begin(), late.end(),
+                            [](int tid) {
+                              siginfo_t info{};
+                              const int options = WSTOPPED | __WALL | WNOHANG;
+                              if (waitid(P_PID, static_cast<id_t>(tid), &info, options) != 0)
+                                return errno == ECHILD;
+                              if (info.si_pid != tid) return false;
+                              ptrace(PTRACE_DETACH, tid, nullptr, nullptr);
+                              return true;
+                            }),
+             late.end());
+}
+
 std::vector<LiveThread> live_threads(int pid, std::chrono::nanoseconds* stopped_for) {
   if (pid == getpid()) throw UserError(fmt::format("process {} is this command itself", pid));
   const std::vector<int> tids = threads_of(pid);
@@ -138,7 +173,7 @@ std::vector<LiveThread> live_threads(int pid, std::chrono::nanoseconds* stopped_
     if (space == nullptr) throw UserError("the unwinder could not be set up");
     std::vector<std::unique_ptr<Stopped>> stopped;  // all at once: the stacks belong together
     for (const int tid : tids) {
-      auto one = std::make_unique<Stopped>(tid);
+      auto one = std::make_unique<Stopped>(pid, tid);
       LiveThread thread;
       thread.tid = tid;
       thread.name = thread_name(pid, tid);

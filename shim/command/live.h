@@ -22,4 +22,8 @@ struct LiveThread {
 // `stopped`, if given, is raised by the time for which its threads stood still.
 std::vector<LiveThread> live_threads(int pid, std::chrono::nanoseconds* stopped = nullptr);
 
+// A thread that could not be stopped at once stops later: to be called now and then by a program
+// that goes on after live_threads(). (The kernel does it when this program ends.)
+void let_go_of_late_threads();
+
 }  // namespace forkmend::command
