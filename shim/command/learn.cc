@@ -132,6 +132,7 @@ Clock::duration look(int pid, std::vector<SeenRuntime>& seen) {
 // Runs the program. One that cannot be run is told by a pipe that a successful exec closes.
 pid_t start(std::vector<std::string> words) {
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   int ends[2];
