@@ -30,7 +30,7 @@ test-aarch64: ## cross-compiled for aarch64: the engine's unit tests and some vi
 tests: victims unit-tests
 
 # --- victims: one file a program ----------------------------------------------------------------------
-VICTIM_LIBRARIES := atfork_log constructor_fork constructor_first exit_entry spin_queue
+VICTIM_LIBRARIES := atfork_log callback_pool constructor_fork constructor_first exit_entry spin_queue
 # Built in ways of their own, below.
 VICTIM_SPECIAL := $(VICTIM_LIBRARIES) fork_in_constructor loaded_after exit_spdlog declared
 VICTIM_SOURCES := $(wildcard tests/programs/*.cc)

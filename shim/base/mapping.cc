@@ -16,6 +16,27 @@ std::uintptr_t read_hex(const char*& at) {
   }
 }
 
+// The kernel's answer for one address, from Linux 6.11 on: the text below takes it longer the more
+// mappings there are, a hundred threads' stacks for one.
+struct ProcmapQuery {  // struct procmap_query of linux/fs.h, whose first version this is
+  std::uint64_t size, query_flags, query_addr;
+  std::uint64_t vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode;
+  std::uint32_t dev_major, dev_minor, vma_name_size, build_id_size;
+  std::uint64_t vma_name_addr, build_id_addr;
+};
+constexpr long kProcmapQuery = 0xc0686611;  // PROCMAP_QUERY: _IOWR('f', 17, struct procmap_query)
+constexpr std::uint64_t kVmaShared = 8;     // PROCMAP_QUERY_VMA_SHARED
+static_assert(sizeof(ProcmapQuery) == 0x68);
+
+bool query(int maps, const void* address, Mapping& out) {
+  ProcmapQuery q{};
+  q.size = sizeof q;
+  q.query_addr = reinterpret_cast<std::uintptr_t>(address);
+  if (sys::call(SYS_ioctl, maps, kProcmapQuery, sys::arg(&q)) != 0) return false;
+  out = {q.vma_start, q.vma_end, (q.vma_flags & kVmaShared) != 0};
+  return true;
+}
+
 // Enough for the two addresses and the flags: 16 + 1 + 16 + 1 + 4.
 constexpr int kHead = 40;
 
@@ -25,6 +46,10 @@ Mapping mapping_of(const void* address) {
   Mapping result{0, 0, true};
   const long fd = sys::open("/proc/self/maps", O_RDONLY);
   if (fd < 0) return result;
+  if (query(static_cast<int>(fd), address, result)) {
+    sys::close(static_cast<int>(fd));
+    return result;
+  }
   char buffer[1024] = {}, head[kHead + 1] = {};
   int in_line = 0;
   bool found = false;

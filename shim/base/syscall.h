@@ -75,8 +75,11 @@ inline long futex_wait(const std::atomic<std::uint32_t>* word, std::uint32_t exp
                        const timespec* timeout) {
   return call(SYS_futex, arg(word), FUTEX_WAIT_PRIVATE, static_cast<long>(expected), arg(timeout));
 }
+inline long futex_wake(const std::atomic<std::uint32_t>* word, int count) {
+  return call(SYS_futex, arg(word), FUTEX_WAKE_PRIVATE, count);
+}
 inline long futex_wake_all(const std::atomic<std::uint32_t>* word) {
-  return call(SYS_futex, arg(word), FUTEX_WAKE_PRIVATE, 0x7fffffff);
+  return futex_wake(word, 0x7fffffff);
 }
 inline long yield() { return call(SYS_sched_yield); }
 

@@ -82,7 +82,9 @@ bool is_interpreters(const void* address) {
 
 bool is_inside(const void* caller) {
   if (!hooked.load(std::memory_order_relaxed) || !api.Py_IsInitialized()) return false;
-  return is_interpreters(caller) || api.PyGILState_Check();
+  if (is_interpreters(caller)) return true;
+  // From the first subinterpreter on PyGILState_Check() says yes to everybody.
+  return api.PyGILState_GetThisThreadState() != nullptr && api.PyGILState_Check();
 }
 
 unsigned long reserved_signals() {

@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
-#include <locale.h>
 #include <string.h>
 #include <sys/auxv.h>
 
@@ -256,7 +255,7 @@ void take(pthread_t lost, char* out) {
   memcpy(out, block_of(lost) - at.static_tls, at.static_tls + kBlock);
 }
 
-void put_back(const char* image, Fresh& fresh) {
+void put_back(const char* image, Fresh& fresh, Rest& rest) {
   char* block = block_of(pthread_self());
   const char* old = image + at.static_tls;  // so that offsets are the same in both
   fresh.dtv = read<void*>(block + kDtv);
@@ -264,6 +263,9 @@ void put_back(const char* image, Fresh& fresh) {
   copy_but(block, old, -static_cast<std::ptrdiff_t>(at.static_tls), 0);
   write(block + kDtv, read<void*>(old + kDtv));
   memcpy(block + at.keys, old + at.keys, keys_size());
+  rest.cleanup = read<void*>(old + at.cleanup);
+  rest.locale = read<locale_t>(old + at.locale);
+  rest.cancel_disabled = (old[at.cancel_state] & at.cancel_mask) != 0;
 }
 
 void take_out(const Fresh& fresh) {
@@ -272,14 +274,11 @@ void take_out(const Fresh& fresh) {
   memcpy(block + at.keys, fresh.keys, keys_size());
 }
 
-void finish(const char* image) {
+void finish(const Rest& rest) {
   char* block = block_of(pthread_self());
-  const char* old = image + at.static_tls;
-  write(block + at.cleanup, read<void*>(old + at.cleanup));
-  if ((old[at.cancel_state] & at.cancel_mask) != 0)
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
-  const locale_t locale = read<locale_t>(old + at.locale);
-  if (locale != read<locale_t>(block + at.locale)) uselocale(locale);
+  write(block + at.cleanup, rest.cleanup);
+  if (rest.cancel_disabled) pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+  if (rest.locale != read<locale_t>(block + at.locale)) uselocale(rest.locale);
 }
 
 void note_place_of(const void* own) {

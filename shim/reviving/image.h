@@ -9,6 +9,7 @@
 // cancellation, a CPU affinity, an alternate signal stack.
 #pragma once
 
+#include <locale.h>
 #include <pthread.h>
 
 #include <cstddef>
@@ -35,14 +36,21 @@ struct Fresh {
   char keys[1024];  // values of keys, tables of further ones, whether any is used
 };
 
-// In the thread that was made anew: puts its storage and its keys back. Writes the shim's own
-// thread-local variables too, so the caller must not keep any.
-void put_back(const char* image, Fresh& fresh);
+// What of an image is put back last: cleanup handlers, cancellation, locale.
+struct Rest {
+  void* cleanup;
+  locale_t locale;
+  bool cancel_disabled;
+};
+
+// In the thread that was made anew: puts its storage and its keys back, after which the image is
+// not needed any more. Writes the shim's own thread-local variables too, so the caller must not
+// keep any.
+void put_back(const char* image, Fresh& fresh, Rest& rest);
 // Undoes it, as far as libc needs to end the thread.
 void take_out(const Fresh& fresh);
-// The rest, when it is certain that the thread goes on and its trampoline has its cleanup handler
-// in place: cleanup handlers, cancellation, locale.
-void finish(const char* image);
+// When it is certain that the thread goes on and its trampoline has its cleanup handler in place.
+void finish(const Rest& rest);
 
 // Notes where the calling thread keeps `own` (its Python thread state): under which pthread key, or
 // in which thread-local variable. Idempotent.

@@ -11,6 +11,7 @@
 #include "shim/base/syscall.h"
 #include "shim/forking/protocol.h"
 #include "shim/locks/lost_waiters.h"
+#include "shim/python/bridge.h"
 #include "shim/reporting/event.h"
 #include "shim/reviving/image.h"
 #include "shim/reviving/kernel_objects.h"
@@ -26,24 +27,29 @@ namespace {
 
 constexpr std::uint32_t kNotYetKnown = ~0u;
 
-enum Phase : std::uint32_t { making, going_on, given_up };
+// The phase of a revival, and its number: threads that were told to go on may find the next one
+// under way. Those of one that was given up are joined before the next begins.
+enum Phase : std::uint32_t { making = 0, going_on, given_up, kPhases };
 
 // One revival at a time, of one runtime.
 struct Revival {
   std::atomic<std::uint32_t> busy{0};
-  std::atomic<std::uint32_t> phase{making};
+  std::atomic<std::uint32_t> phase{making};  // and kPhases times its number
   std::atomic<std::uint32_t> arrived{0}, wanted{0};
   std::atomic<bool> moved{false};  // a thread is not where it was
 };
 Revival revival;
 FORKMEND_TLS bool inside;  // this thread is reviving
 
-// The last one wakes the reviving thread: a hundred would wake it a hundred times.
-void begin_count(std::uint32_t wanted) {
-  revival.wanted.store(wanted);
+void begin() {
+  const std::uint32_t number = revival.phase.load() / kPhases;
+  revival.wanted.store(kNotYetKnown);
   revival.arrived.store(0);
+  revival.moved.store(false);
+  revival.phase.store((number + 1) * kPhases);
 }
 
+// The last one wakes the reviving thread: a hundred would wake it a hundred times.
 void raise_count() {
   if (revival.arrived.fetch_add(1) + 1 == revival.wanted.load())
     sys::futex_wake_all(&revival.arrived);
@@ -55,13 +61,22 @@ void wait_for_count(std::uint32_t wanted) {
     sys::futex_wait(&revival.arrived, seen, nullptr);
 }
 
-void wait_while(Phase phase) {
-  while (revival.phase.load() == phase) sys::futex_wait(&revival.phase, phase, nullptr);
-}
+// Each thread that is woken wakes two more: the one whose enqueue began it all need not wake a
+// hundred before it goes on itself.
+constexpr int kWakes = 2;
 
 void enter_phase(Phase phase) {
-  revival.phase.store(phase);
-  sys::futex_wake_all(&revival.phase);
+  revival.phase.fetch_add(phase);
+  sys::futex_wake(&revival.phase, kWakes);
+}
+
+// In a thread that was made anew: it is as it was. False if the revival was given up.
+bool wait_for_others() {
+  const std::uint32_t current = revival.phase.load();  // stays so until this thread is counted
+  raise_count();
+  while (revival.phase.load() == current) sys::futex_wait(&revival.phase, current, nullptr);
+  sys::futex_wake(&revival.phase, kWakes);
+  return revival.phase.load() != current + given_up;
 }
 
 template <class Visit>
@@ -78,6 +93,16 @@ bool has_stacks(const Runtime& r) {
   return any;
 }
 
+// A thread that was in no wait that it can go on from.
+const char* why_not_parked(const Thread& t) {
+  if (t.wait.call.load() == WaitCall::none) return "it was running at the fork";
+  if (python::is_interpreters(t.wait.caller)) return "it was inside the Python interpreter";
+  if (modules::is_in_allocator(t.wait.caller)) return "it was inside a memory allocator";
+  if (t.held.count > 0 || t.held.overflow > 0) return "it held a lock";
+  if (t.invisible.load() > 0) return "it was inside the loader, stdio or a static initialiser";
+  return "it was on its way out of a wait at the fork";
+}
+
 // Why this thread cannot go on, or null.
 const char* obstacle(const Thread& t) {
   const Stack* s = t.stack.load();
@@ -90,14 +115,14 @@ const char* obstacle(const Thread& t) {
     default:
       break;
   }
-  if (!s->whole.load())
-    return "it was running at the fork, or held a lock, or was inside the interpreter";
-  const auto sp = s->context.sp - reinterpret_cast<std::uintptr_t>(s->base.load());
-  if (sp >= s->size - threads::stacks::kPad) return "its registers were not kept";
   if (!image::see(t.handle, s->base.load() + s->size)) return "its thread block is not known";
-  if (t.wait.call.load() == WaitCall::barrier_wait) return "it waited at a barrier";
   if (image::has_noted(t.handle))
     return "it has a Python thread state, which CPython frees in a child";
+  if (!s->whole.load()) return why_not_parked(t);
+  const auto sp = s->context.sp - reinterpret_cast<std::uintptr_t>(s->base.load());
+  if (sp >= s->size - threads::stacks::kPad)
+    return "it waited on another stack than its own, as coroutines and greenlets do";
+  if (t.wait.call.load() == WaitCall::barrier_wait) return "it waited at a barrier";
   return nullptr;
 }
 
@@ -160,6 +185,7 @@ void book(Runtime& r, std::uint32_t count) {
     if (t.stack.load()->loose.load()) real().pthread_detach(t.handle);
     t.state.store(ThreadState::leaving);
     t.stack.load()->whole.store(false);
+    t.stack.load()->image = nullptr;
     t.generation.store(threads::generation.load());
     return true;
   });
@@ -171,19 +197,42 @@ void book(Runtime& r, std::uint32_t count) {
   if (threads::lost.load() == 0) set_busy(Busy::lost_threads, false);
 }
 
+constexpr std::size_t kPage = 4096;
+
+// [from, to) of memory that nobody writes to meanwhile.
+void make_own(const char* from, const char* to) {
+  for (auto at = reinterpret_cast<std::uintptr_t>(from) & ~(kPage - 1);
+       at < reinterpret_cast<std::uintptr_t>(to); at += kPage) {
+    auto* byte = reinterpret_cast<volatile char*>(at);
+    *byte = *byte;
+  }
+}
+
+// The pages of a lost thread that are written to when it is made anew and goes on are still shared
+// with the parent. To copy one interrupts all CPUs that threads of the process run on: it is done
+// while there is but one (measured: a third of the whole).
+void make_pages_own(const Stack& s) {
+  constexpr std::size_t kBelowTrampoline = 2048, kAroundWait = 512;  // bytes of frames
+  const char* base = s.base.load();
+  const auto* sp = reinterpret_cast<const char*>(s.context.sp);
+  make_own(static_cast<const char*>(s.frame) - kBelowTrampoline, base + s.size);
+  make_own(sp - kAroundWait > base ? sp - kAroundWait : base, sp + kAroundWait);
+}
+
 // Images of all threads, in one mapping. Taken once: a second try finds the thread blocks
 // overwritten by the first.
 int take_images(Runtime& r, std::uint32_t count) {
   if (r.images != nullptr) return 0;
   const std::size_t size = image::size() * count;
   const long memory = sys::call(SYS_mmap, 0, static_cast<long>(size), PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (memory < 0 && memory > -4096) return ENOMEM;
   char* next = reinterpret_cast<char*>(memory);
   r.images = next;
   r.images_size = size;
   for_each_lost(r, [&](Thread& t) {
     Stack& s = *t.stack.load();
+    make_pages_own(s);
     image::take(t.handle, next);
     s.image = next;
     next += image::size();
@@ -202,13 +251,16 @@ bool possible(Runtime& r, std::uint32_t& count) {
   const char* why = nullptr;
   const Thread* whose = nullptr;
   count = 0;
-  for_each_lost(r, [&](Thread& t) {
-    count++;
-    why = obstacle(t);
-    whose = &t;
-    return why == nullptr;
-  });
-  if (why == nullptr && modules::has_allocator()) why = "this process has a malloc of its own";
+  if (modules::has_allocator()) {
+    why = "this process has a malloc of its own";
+  } else {
+    for_each_lost(r, [&](Thread& t) {
+      count++;
+      why = obstacle(t);
+      whose = &t;
+      return why == nullptr;
+    });
+  }
   if (why == nullptr) return true;
   report_not_resumed(r, whose, why);
   return false;
@@ -226,19 +278,15 @@ int revive_now(Runtime& r) {
   const sys::SignalsBlocked blocked(~sys::kLibcSignals);
   if (const int error = take_images(r, count)) return error;
   forget_waiters(r);
-  revival.phase.store(making);
-  begin_count(kNotYetKnown);
-  revival.moved.store(false);
+  begin();
   std::uint32_t made;
   if (const int error = make_all(r, made)) {
     give_up(r, made);
     return error;
   }
   book(r, made);
-  begin_count(made);
+  drop_images(r);  // each has read its own
   enter_phase(going_on);
-  wait_for_count(made);  // each has read its image
-  drop_images(r);
   if (settings.log == Log::info)
     say("resumed {} threads of {} in {} us", made, r.name, (now() - start) / kMicrosecond);
   return 0;
@@ -306,29 +354,25 @@ void after_fork_child(const ChildEntry&) {
 // --- in the thread that was made anew. Its thread-local storage is libc's fresh one: nothing of it
 // may be kept across put_back().
 
-bool arrive(Stack& s, const void* frame) {
+bool arrive(Stack& s, const void* frame, image::Rest& rest) {
   image::Fresh fresh;
   const bool in_place = frame == s.frame && pthread_self() == s.handle;
   if (in_place) {
-    image::put_back(s.image, fresh);
+    image::put_back(s.image, fresh, rest);
   } else {
     revival.moved.store(true);
   }
-  raise_count();
-  wait_while(making);
-  if (revival.phase.load() == going_on) return true;
+  if (wait_for_others()) return true;
   if (in_place) image::take_out(fresh);
   return false;
 }
 
-void go_on(Thread& t, Stack& s) {
+void go_on(Thread& t, Stack& s, const image::Rest& rest) {
   t.tid.store(sys::gettid());
   threads::current_thread = &t;
-  image::finish(s.image);
+  image::finish(rest);
   threads::destructors::register_again(s.destructors);
   if (t.name[0] != '\0') sys::call(SYS_prctl, PR_SET_NAME, sys::arg(t.name));
-  s.image = nullptr;
-  raise_count();
   forkmend_resume_context(&s.context, &s.mask);
 }
 

@@ -13,6 +13,7 @@
 #include <atomic>
 
 #include "shim/base/token.h"
+#include "shim/reviving/image.h"
 #include "shim/threads/stacks.h"
 #include "shim/threads/thread.h"
 
@@ -34,7 +35,7 @@ void revive_eager();
 
 // In a thread made anew (threads/create.cc). arrive() returns false if the revival was given up:
 // the thread then ends. go_on() continues where the lost thread was.
-bool arrive(Stack& s, const void* frame);
-[[noreturn]] void go_on(Thread& t, Stack& s);
+bool arrive(Stack& s, const void* frame, image::Rest& rest);
+[[noreturn]] void go_on(Thread& t, Stack& s, const image::Rest& rest);
 
 }  // namespace forkmend::resume

@@ -107,9 +107,10 @@ FORKMEND_NOINLINE void* trampoline_on_stack(void* record) {
   Thread* t = static_cast<Thread*>(record);
   Stack* s = t->stack.load(std::memory_order_relaxed);
   const bool anew = s->image != nullptr;
+  image::Rest rest;
   const void* frame = __builtin_frame_address(0);
   if (anew) {
-    if (!resume::arrive(*s, frame)) return nullptr;
+    if (!resume::arrive(*s, frame, rest)) return nullptr;
   } else {
     s->frame = frame;
     s->handle = pthread_self();
@@ -118,7 +119,7 @@ FORKMEND_NOINLINE void* trampoline_on_stack(void* record) {
   }
   void* result;
   pthread_cleanup_push(ended, t);
-  if (anew) resume::go_on(*t, *s);
+  if (anew) resume::go_on(*t, *s, rest);
   auto* pad = static_cast<volatile char*>(__builtin_alloca(stacks::kPad));
   pad[0] = 0;
   result = run(t);

@@ -1,10 +1,14 @@
 """Policy resume: lost threads go on in the child, at its first use of them, on their own stacks.
 """
 
+from errno import EAGAIN, ENOMEM
+
+from harness import places
 from harness.process import Failure
 from harness.registry import test
 
-from cases.python import ACTIONS, VERSIONS, WITH_WHEELS, site
+from cases.allocators import ALLOCATORS, library
+from cases.python import ACTIONS, INTERPRETERS, VERSIONS, WITH_WHEELS, site
 
 POLICY = {"FORKMEND_POLICY": "resume_pool:resume"}
 EAGER = {"FORKMEND_POLICY": "resume_pool:eager"}
@@ -48,14 +52,95 @@ def never(t):
     t.run("resume_pool", "never", "forks=100", "load=10", **POLICY)
 
 
-@test("resume/eagain")
-def eagain(t):
-    """No thread may be made: nothing crashes or hangs, the report says so, and the next enqueue tries again."""
-    fails_without(t, "eagain")
-    t.run("resume_pool", "eagain", **POLICY)
+def not_made(t, mode, errno, *arguments):
+    """No thread may be made, or not all: nothing crashes or hangs, the report says so, and the next enqueue tries again."""
+    fails_without(t, mode)
+    t.run("resume_pool", mode, *arguments, **POLICY)
     failed = t.claim_all("respawn-failed")
     t.check(len(failed) >= 3, "%d failures reported, at least 3 enqueues failed" % len(failed))
-    t.same("the events", {(event["runtime"], event["errno"]) for event in failed}, {("resume_pool", 11)})
+    t.same("the events", {(event["runtime"], event["errno"]) for event in failed}, {("resume_pool", errno)})
+
+
+test("resume/eagain", "eagain", EAGAIN)(not_made)
+test("resume/eagain for one of ten", "partly", EAGAIN, "threads=10", "forks=5")(not_made)
+test("resume/enomem", "enomem", ENOMEM)(not_made)
+
+
+# --- what a revival costs -------------------------------------------------------------------------
+
+
+@test("resume/cost of 100 threads", soak=True)
+def cost(t):
+    """Beside creating as many with stacks as large, in the same children."""
+    program = t.run("resume_pool", "cost", "threads=100", "forks=100", within=100, **POLICY)
+    seen = {step: value for step, (_, value) in program.steps().items()}
+    t.note("%d us, created in %d us; median ratio %.2f, with their first step %.2f" % (
+        seen["revived"] // 1000, seen["created"] // 1000, seen["revived-to-created"] / 1000,
+        seen["back-to-created"] / 1000))
+    t.check(seen["revived-to-created"] <= 1100, "a revival costs more than 1.1 times as much")
+
+
+# --- never resumed --------------------------------------------------------------------------------
+
+
+def refused(t, reason):
+    found = t.claim_all("not-resumed")
+    t.check(found, "nothing was reported")
+    t.same("the reasons", {event["reason"] for event in found}, {reason})
+
+
+@test("resume/refused/running in malloc")
+def running(t):
+    """A fork that finds a thread at work, here in libc's malloc and free, does not resume it."""
+    t.run("resume_pool", "refused", "load=1", "work_us=1500000", FORKMEND_DRAIN_MS=100, **POLICY)
+    t.check(t.claim_all("drain-missed"), "the fork waited for nobody")
+    refused(t, "it was running at the fork")
+
+
+def beside_allocator(t, name):
+    t.run("resume_pool", "refused", LD_PRELOAD="%s:%s" % (places.LIBRARY, library(name)), **POLICY)
+    refused(t, "this process has a malloc of its own")
+
+
+for name in ALLOCATORS:
+    if library(name) is not None:
+        test("resume/refused/" + name, name)(beside_allocator)
+
+
+def python_pool(t, interpreter, thread_is, **settings):
+    program = t.python(interpreter.path, "resume_refused.py", places.PROGRAMS / "libcallback_pool.so", thread_is,
+                       FORKMEND_POLICY="libcallback_pool.so:resume", **settings)
+    t.same("exit code", program.wait(30), 0)
+
+
+HAS_STATE = "it has a Python thread state, which CPython frees in a child"
+REFUSED = {
+    "state": HAS_STATE,
+    "interpreter": HAS_STATE,
+    "coroutine": "it waited on another stack than its own, as coroutines and greenlets do",
+}
+
+
+def never_resumed(t, interpreter):
+    """A thread with a Python thread state, inside a Python function, on another stack."""
+    for thread_is, reason in REFUSED.items():
+        python_pool(t, interpreter, thread_is, FORKMEND_DRAIN_MS=100)
+        if thread_is == "interpreter":
+            t.check(t.claim_all("drain-missed"), "the fork waited for nobody")
+        found = t.claim_all("not-resumed")
+        t.same("the reasons, up to %r" % thread_is, [event["reason"] for event in found],
+               [REFUSED[one] for one in list(REFUSED)[:len(found)]])
+    t.same("the number of refusals", len(found), len(REFUSED))
+
+
+def resumed_after_subinterpreter(t, interpreter):
+    """A subinterpreter that is gone keeps nobody from being resumed, nor the fork from its safepoint."""
+    python_pool(t, interpreter, "resumed")
+
+
+for interpreter in INTERPRETERS:
+    test("resume/refused/in Python/" + interpreter.label, interpreter)(never_resumed)
+    test("resume/after a subinterpreter/" + interpreter.label, interpreter)(resumed_after_subinterpreter)
 
 
 def live_statsig(t, interpreter):

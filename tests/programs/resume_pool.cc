@@ -5,12 +5,17 @@
 //   resume_pool MODE [threads=N] [forks=N] [load=N]
 //
 // MODE is what the child does: submit, destroy, detach, setuid, grandchild, never, ends (return,
-// pthread_exit, throw, cancel), eagain. load=N: so many jobs wait at each fork.
+// pthread_exit, throw, cancel), refused, eagain, partly, enomem, cost (of the revival, beside that
+// of creating as many threads). load=N: so many jobs wait at each fork.
+#include <dlfcn.h>
 #include <grp.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
+#include <climits>
 #include <cstdint>
 #include <stdexcept>
 #include <vector>
@@ -33,6 +38,40 @@ struct Local {
 };
 thread_local Local local;
 thread_local long plain_local = 0;
+
+// libc's own, around the shim.
+template <class Function>
+Function* of_libc(const char* name) {
+  static void* libc = dlopen("libpthread.so.0", RTLD_NOW);
+  void* symbol = libc != nullptr ? dlsym(libc, name) : nullptr;
+  if (symbol == nullptr) set_up_failed(name);
+  return reinterpret_cast<Function*>(symbol);
+}
+
+// Raised by many threads; the last one wakes who waits for them. Around the shim: a wait of this
+// program's would bring the pool back.
+class Count {
+ public:
+  void expect(int wanted) {
+    count_.store(0);
+    wanted_.store(wanted);
+  }
+  void raise() {
+    if (count_.fetch_add(1) + 1 == wanted_.load()) futex(FUTEX_WAKE_PRIVATE, INT_MAX);
+  }
+  void wait() {
+    for (int seen; (seen = count_.load()) < wanted_.load();) futex(FUTEX_WAIT_PRIVATE, seen);
+  }
+
+ private:
+  void futex(int operation, int value) {
+    static auto* call = of_libc<decltype(syscall)>("syscall");
+    call(SYS_futex, &count_, operation, value, nullptr);
+  }
+
+  std::atomic<int> count_{0}, wanted_{INT_MAX};
+};
+Count woken;  // came out of a wait of the pool's
 
 enum class End { by_return, by_exit, by_throw, by_cancel };
 
@@ -97,6 +136,7 @@ class Pool {
 
   int size() const { return static_cast<int>(threads_.size()); }
   int broken() const { return broken_.load(); }
+  int working() const { return working_.load(); }
   pthread_t thread(int i) const { return threads_[static_cast<size_t>(i)]; }
 
  private:
@@ -135,11 +175,15 @@ class Pool {
     pthread_cond_broadcast(&done_);
     try {
       for (;;) {
-        while (jobs_.empty() && !stopping_) pthread_cond_wait(&more_, &mutex_);
+        while (jobs_.empty() && !stopping_) {
+          pthread_cond_wait(&more_, &mutex_);
+          woken.raise();
+        }
         if (stopping_) break;
         const long work_us = jobs_.back();
         jobs_.pop_back();
         pthread_mutex_unlock(&mutex_);
+        working_++;
         check(id, self);
         memory.push_back(new char[64]);
         if (memory.size() > 50) {
@@ -148,7 +192,10 @@ class Pool {
         }
         const long until = now_ns() + work_us * 1000;
         while (now_ns() < until) {
+          char* volatile one = new char[100];
+          delete[] one;
         }
+        working_--;
         pthread_mutex_lock(&mutex_);
         finished_++;
         pthread_cond_broadcast(&done_);
@@ -179,7 +226,7 @@ class Pool {
   long submitted_ = 0, finished_ = 0;
   bool stopping_ = false;
   End end_ = End::by_return;
-  std::atomic<int> broken_{0}, asleep_{0};
+  std::atomic<int> broken_{0}, asleep_{0}, working_{0};
 };
 
 int use(Pool& pool) {
@@ -214,6 +261,114 @@ bool all_have_uid(uid_t uid) {
     if (real != uid) return false;
   }
   return true;
+}
+
+// --- what a revival costs
+// ------------------------------------------------------------------------
+
+struct Costs {
+  long created, revived, back;  // ns
+};
+
+Count running, released;
+
+void* run_once(void*) {
+  running.raise();
+  released.wait();
+  return nullptr;
+}
+
+// As many threads, with stacks as large, until all of them run.
+long cost_of_creating(int threads) {
+  static auto* create = of_libc<decltype(pthread_create)>("pthread_create");
+  static auto* join = of_libc<decltype(pthread_join)>("pthread_join");
+  std::vector<pthread_t> handles(static_cast<size_t>(threads));
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  size_t size;
+  pthread_attr_getstacksize(&attributes, &size);
+  constexpr size_t kPad = size_t{32} << 10;  // of a thread that can be resumed
+  pthread_attr_setstacksize(&attributes, size + kPad);
+  running.expect(threads);
+  released.expect(1);
+  const long start = now_ns();
+  for (pthread_t& handle : handles) {
+    if (create(&handle, &attributes, run_once, nullptr) != 0) set_up_failed("pthread_create");
+  }
+  running.wait();
+  const long took = now_ns() - start;
+  released.raise();
+  for (const pthread_t handle : handles) join(handle, nullptr);
+  return took;
+}
+
+int measure(Pool& pool, bool create_first, Costs& costs) {
+  if (create_first) costs.created = cost_of_creating(pool.size());
+  woken.expect(pool.size());
+  const long start = now_ns();
+  pool.submit(0);
+  costs.revived = now_ns() - start;
+  woken.wait();
+  costs.back = now_ns() - start;
+  pool.finish();
+  if (count_tasks() != pool.size() + 1) return 13;
+  if (!create_first) costs.created = cost_of_creating(pool.size());
+  return use(pool);
+}
+
+Costs* shared_costs(long forks) {
+  void* memory = mmap(nullptr, sizeof(Costs) * static_cast<size_t>(forks), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) set_up_failed("mmap");
+  return static_cast<Costs*>(memory);
+}
+
+long median(std::vector<long> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+void report_costs(const Costs* costs, long forks) {
+  std::vector<long> created, revived, back, ratio, ratio_back;
+  for (long i = 0; i < forks; i++) {
+    const Costs& one = costs[i];
+    if (one.created == 0 || one.back == 0) continue;  // the child did not come so far
+    created.push_back(one.created);
+    revived.push_back(one.revived);
+    back.push_back(one.back);
+    ratio.push_back(one.revived * 1000 / one.created);
+    ratio_back.push_back(one.back * 1000 / one.created);
+  }
+  if (created.empty()) return;
+  step("created", median(created));
+  step("revived", median(revived));
+  step("back", median(back));
+  step("revived-to-created", median(ratio));
+  step("back-to-created", median(ratio_back));
+}
+
+// --- where threads cannot be made
+// ----------------------------------------------------------------
+
+// A user of whom there are no other processes: RLIMIT_NPROC then counts this one's threads.
+void become_somebody() {
+  constexpr uid_t kNobodyElse = 61'357;
+  if (setresgid(kNobodyElse, kNobodyElse, kNobodyElse) != 0 ||
+      setresuid(kNobodyElse, kNobodyElse, kNobodyElse) != 0)
+    set_up_failed("setresuid");
+}
+
+// Under the limit the pool stays lost and nothing crashes; without it, it comes back.
+int limited(Pool& pool, int resource, rlim_t least) {
+  rlimit limit;
+  getrlimit(static_cast<__rlimit_resource_t>(resource), &limit);
+  const rlimit none{least, limit.rlim_max};
+  setrlimit(static_cast<__rlimit_resource_t>(resource), &none);
+  for (int i = 0; i < 3; i++) pool.submit(20);
+  if (count_tasks() != 1) return 15;
+  setrlimit(static_cast<__rlimit_resource_t>(resource), &limit);
+  if (const int error = use(pool)) return error;
+  return stop(pool, End::by_return);
 }
 
 int child(Pool& pool, const char* mode) {
@@ -256,17 +411,24 @@ int child(Pool& pool, const char* mode) {
   if (is(mode, "throws")) return use(pool) + stop(pool, End::by_throw);
   if (is(mode, "cancels")) return use(pool) + stop(pool, End::by_cancel);
   if (is(mode, "eagain")) {
-    // No thread may be made: the pool stays lost, and nothing crashes. Then it may.
     become_nobody();
-    rlimit limit;
-    getrlimit(RLIMIT_NPROC, &limit);
-    const rlimit none{1, limit.rlim_max};
-    setrlimit(RLIMIT_NPROC, &none);
+    return limited(pool, RLIMIT_NPROC, 1);
+  }
+  if (is(mode, "refused")) {
     for (int i = 0; i < 3; i++) pool.submit(20);
-    if (count_tasks() != 1) return 15;
-    setrlimit(RLIMIT_NPROC, &limit);
-    if (const int error = use(pool)) return error;
-    return stop(pool, End::by_return);
+    return count_tasks() == 1 ? 0 : 16;
+  }
+  if (is(mode, "partly")) {
+    // All but one: this process and as many threads as there are, less one.
+    become_somebody();
+    return limited(pool, RLIMIT_NPROC, static_cast<rlim_t>(pool.size()));
+  }
+  if (is(mode, "enomem")) {
+    // What stdio and the shim map at first use is there: the revival itself is what fails.
+    count_tasks();
+    pthread_cond_t unrelated = PTHREAD_COND_INITIALIZER;
+    pthread_cond_signal(&unrelated);
+    return limited(pool, RLIMIT_AS, 4096);
   }
   return 97;
 }
@@ -289,11 +451,18 @@ int main(int argc, char** argv) {
   Pool pool(static_cast<int>(threads), is(mode, "detach"));
   pool.submit(20);
   pool.finish();
+  const bool costs_asked = is(mode, "cost");
+  Costs* costs = costs_asked ? shared_costs(forks) : nullptr;
+  if (costs_asked) cost_of_creating(1);  // finds libc's
   int bad = 0, code = 0;
   const long start = now_ns();
   for (long i = 0; i < forks; i++) {
     for (long j = 0; j < load; j++) pool.submit(work_us);
-    const pid_t pid = spawn([&] { return child(pool, mode); });
+    while (is(mode, "refused") && load > 0 && pool.working() == 0) sched_yield();
+    const pid_t pid = spawn([&] {
+      if (costs_asked) return measure(pool, i % 2 == 0, costs[i]);
+      return child(pool, mode);
+    });
     const int result = reap(pid);
     if (result != 0) {
       bad++;
@@ -302,6 +471,7 @@ int main(int argc, char** argv) {
   }
   pool.finish();
   step("forked", (now_ns() - start) / forks / 1000);
+  if (costs_asked) report_costs(costs, forks);
   if (bad != 0) fprintf(stderr, "%d of %ld children bad, the first with %d\n", bad, forks, code);
   return code;
 }

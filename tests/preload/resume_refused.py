@@ -1,0 +1,76 @@
+"""A library's pool, whose one thread cannot be resumed: the child hands work to it, and must not come to harm.
+
+    resume_refused.py LIBRARY state|interpreter|coroutine
+    resume_refused.py LIBRARY resumed       a subinterpreter has been there and is gone: that keeps nobody from it
+
+What would be the harm: CPython frees in the child what a thread with a thread state needs to go on. No victim has a
+subinterpreter that is alive at the fork: CPython's own child hangs (3.8 to 3.12) or aborts (3.13) in that case.
+"""
+
+import ctypes
+import os
+import sys
+import threading
+
+import steps
+
+CALL = ctypes.CFUNCTYPE(None)
+API = ("PyGILState_Ensure", "PyEval_SaveThread")
+
+
+class Pool:
+    def __init__(self, library, thread_is):
+        self.blocked = threading.Lock()
+        self._reader, self._writer = os.pipe()
+        self._call = CALL(self._block)
+        self._library = ctypes.CDLL(library)
+        addresses = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p) for name in API]
+        self.blocked.acquire()
+        if self._library.pool_start(thread_is.encode(), *addresses, self._call) != 0:
+            sys.exit("the pool's thread could not be created")
+        if thread_is == "interpreter":
+            os.read(self._reader, 1)
+        steps.wait_until_idle()
+
+    def _block(self):
+        os.write(self._writer, b"x")
+        self.blocked.acquire()
+
+    def submit(self):
+        self._library.pool_submit()
+
+    def wait(self):
+        self._library.pool_wait()
+
+
+def tasks():
+    return len(os.listdir("/proc/self/task"))
+
+
+def pass_through_subinterpreter():
+    """From the first one on PyGILState_Check() says yes in every thread."""
+    try:
+        import _xxsubinterpreters as interpreters
+    except ImportError:  # 3.13
+        import _interpreters as interpreters
+    interpreters.destroy(interpreters.create())
+
+
+def main():
+    library, thread_is = sys.argv[1:]
+    if thread_is == "resumed":
+        pass_through_subinterpreter()
+    pool = Pool(library, thread_is)
+
+    def child():
+        pool.submit()
+        steps.step("submitted")
+        if thread_is == "resumed":
+            pool.wait()
+            return 0 if tasks() == 2 else 10
+        return 0 if tasks() == 1 else 11
+
+    os._exit(steps.reap(steps.spawn(child), 20))
+
+
+main()

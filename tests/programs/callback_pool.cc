@@ -1,0 +1,94 @@
+// A library with a thread of its own, for a program in Python (tests/preload/resume_refused.py):
+// the thread waits for jobs as it is, with a Python thread state, on a coroutine's stack, or is
+// inside a Python function.
+#include <pthread.h>
+#include <ucontext.h>
+
+#include <cstdlib>
+#include <string>
+
+namespace {
+
+// CPython's C API, by address: this library is built without its headers.
+struct Python {
+  int (*ensure)();
+  void* (*save)();
+  void (*call)();  // a Python function that blocks
+};
+
+Python python;
+std::string where;
+pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+pthread_cond_t more = PTHREAD_COND_INITIALIZER, done = PTHREAD_COND_INITIALIZER;
+int jobs = 0, finished = 0;
+bool ready = false;
+
+void wait_for_jobs() {
+  pthread_mutex_lock(&mutex);
+  ready = true;
+  pthread_cond_broadcast(&done);
+  for (;;) {
+    while (finished == jobs) pthread_cond_wait(&more, &mutex);
+    finished++;
+    pthread_cond_broadcast(&done);
+  }
+}
+
+void on_a_stack_of_its_own() {
+  constexpr size_t kSize = size_t{256} << 10;
+  static ucontext_t coroutine, own;
+  getcontext(&coroutine);
+  coroutine.uc_stack.ss_sp = malloc(kSize);
+  coroutine.uc_stack.ss_size = kSize;
+  coroutine.uc_link = &own;
+  makecontext(&coroutine, wait_for_jobs, 0);
+  swapcontext(&own, &coroutine);
+}
+
+void* work(void*) {
+  if (where == "interpreter") {
+    python.call();
+    return nullptr;
+  }
+  if (where == "state") {
+    python.ensure();
+    python.save();
+  }
+  if (where == "coroutine") {
+    on_a_stack_of_its_own();
+  } else {
+    wait_for_jobs();
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+extern "C" {
+
+int pool_start(const char* thread_is, int (*ensure)(), void* (*save)(), void (*call)()) {
+  where = thread_is;
+  python = {ensure, save, call};
+  pthread_t thread;
+  const int error = pthread_create(&thread, nullptr, work, nullptr);
+  if (error != 0 || where == "interpreter") return error;
+  pthread_mutex_lock(&mutex);
+  while (!ready) pthread_cond_wait(&done, &mutex);
+  pthread_mutex_unlock(&mutex);
+  return 0;
+}
+
+void pool_submit() {
+  pthread_mutex_lock(&mutex);
+  jobs++;
+  pthread_cond_signal(&more);
+  pthread_mutex_unlock(&mutex);
+}
+
+void pool_wait() {
+  pthread_mutex_lock(&mutex);
+  while (finished < jobs) pthread_cond_wait(&done, &mutex);
+  pthread_mutex_unlock(&mutex);
+}
+
+}  // extern "C"
