@@ -56,7 +56,7 @@ int lock_watched(Thread& t, pthread_mutex_t* m) {
 
 template <class Lock>
 int lock_blocking(Thread& t, pthread_mutex_t* m, Nanoseconds timeout, const void* caller,
-                  Lock&& lock) {
+                  locks::Contended& contended, Lock&& lock) {
   trigger::on_block(WaitCall::mutex_lock, m, caller);
   const Blocking blocking(t, WaitCall::mutex_lock, m, caller, timeout, m);
   gate::Park park(t, caller);
@@ -69,6 +69,8 @@ int lock_blocking(Thread& t, pthread_mutex_t* m, Nanoseconds timeout, const void
     if (result == 0) result = real().pthread_mutex_lock(m);
   };
   while (!park.run(take, give_back, take_again)) {
+    // Resumed in a child: who held it may be lost.
+    if (watch::needed()) contended = locks::examine(m);
   }
   if (taken(result)) {
     park.leave_with(give_back, take_again);
@@ -81,7 +83,7 @@ int lock_blocking(Thread& t, pthread_mutex_t* m, Nanoseconds timeout, const void
 // Apart, so that a lock that is free pays for no frame of it.
 FORKMEND_NOINLINE int lock_contended(Thread& t, pthread_mutex_t* m, locks::Contended contended,
                                      const void* caller) {
-  const int result = lock_blocking(t, m, kNoTimeout, caller, [&] {
+  const int result = lock_blocking(t, m, kNoTimeout, caller, contended, [&] {
     if (FORKMEND_UNLIKELY(contended == locks::Contended::hopeless)) wait_for_ever(t);
     return lock_watched(t, m);
   });
@@ -120,6 +122,7 @@ int rwlock_take(pthread_rwlock_t* l, WaitCall call, HeldKind kind, const void* c
       if (result == 0) whole();
     };
     while (!park.run(take, give_back, take_again)) {
+      put_right(l);
     }
     if (result == 0) {
       park.leave_with(give_back, take_again);
@@ -191,7 +194,7 @@ int mutex_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* deadlin
     if (taken(result)) note_taken(*t, m, HeldKind::mutex);
     if (result != EBUSY) return result;
   }
-  const int result = lock_blocking(*t, m, to_nanoseconds(*deadline), caller, [&] {
+  const int result = lock_blocking(*t, m, to_nanoseconds(*deadline), caller, contended, [&] {
     return contended == locks::Contended::hopeless ? sleep_until(clock, *deadline) : lock();
   });
   if (taken(result)) note_taken(*t, m, HeldKind::mutex);

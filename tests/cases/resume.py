@@ -138,6 +138,13 @@ def resumed_after_subinterpreter(t, interpreter):
     python_pool(t, interpreter, "resumed")
 
 
+@test("resume/waited for an orphan")
+def waited_for_orphan(t):
+    """A resumed thread was waiting for a lock of another thread's: FORKMEND_ORPHANS=reset opens it for this one as well."""
+    python_pool(t, INTERPRETERS[0], "contender", FORKMEND_ORPHANS="reset")
+    t.check(t.claim_all("lock-opened"), "no lock was opened")
+
+
 for interpreter in INTERPRETERS:
     test("resume/refused/in Python/" + interpreter.label, interpreter)(never_resumed)
     test("resume/after a subinterpreter/" + interpreter.label, interpreter)(resumed_after_subinterpreter)

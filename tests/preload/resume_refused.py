@@ -1,6 +1,7 @@
 """A library's pool, whose one thread cannot be resumed: the child hands work to it, and must not come to harm.
 
     resume_refused.py LIBRARY state|interpreter|coroutine
+    resume_refused.py LIBRARY contender     waits for a lock that a thread of Python's holds: goes on once it is opened
     resume_refused.py LIBRARY resumed       a subinterpreter has been there and is gone: that keeps nobody from it
 
 What would be the harm: CPython frees in the child what a thread with a thread state needs to go on. No victim has a
@@ -26,6 +27,9 @@ class Pool:
         self._library = ctypes.CDLL(library)
         addresses = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p) for name in API]
         self.blocked.acquire()
+        if thread_is == "contender":
+            threading.Thread(target=self._library.pool_hold, daemon=True).start()
+            self._library.pool_wait_until_held()
         if self._library.pool_start(thread_is.encode(), *addresses, self._call) != 0:
             sys.exit("the pool's thread could not be created")
         if thread_is == "interpreter":
@@ -65,7 +69,7 @@ def main():
     def child():
         pool.submit()
         steps.step("submitted")
-        if thread_is == "resumed":
+        if thread_is in ("resumed", "contender"):
             pool.wait()
             return 0 if tasks() == 2 else 10
         return 0 if tasks() == 1 else 11

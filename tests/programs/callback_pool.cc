@@ -1,6 +1,6 @@
 // A library with a thread of its own, for a program in Python (tests/preload/resume_refused.py):
-// the thread waits for jobs as it is, with a Python thread state, on a coroutine's stack, or is
-// inside a Python function.
+// the thread waits for jobs as it is, with a Python thread state, on a coroutine's stack, is inside
+// a Python function, or waits for a lock that one of Python's threads holds.
 #include <pthread.h>
 #include <ucontext.h>
 
@@ -20,7 +20,9 @@ Python python;
 std::string where;
 pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 pthread_cond_t more = PTHREAD_COND_INITIALIZER, done = PTHREAD_COND_INITIALIZER;
+pthread_mutex_t wanted = PTHREAD_MUTEX_INITIALIZER;
 int jobs = 0, finished = 0;
+bool held = false;
 bool ready = false;
 
 void wait_for_jobs() {
@@ -50,6 +52,10 @@ void* work(void*) {
     python.call();
     return nullptr;
   }
+  if (where == "contender") {
+    pthread_mutex_lock(&wanted);
+    pthread_mutex_unlock(&wanted);
+  }
   if (where == "state") {
     python.ensure();
     python.save();
@@ -71,11 +77,26 @@ int pool_start(const char* thread_is, int (*ensure)(), void* (*save)(), void (*c
   python = {ensure, save, call};
   pthread_t thread;
   const int error = pthread_create(&thread, nullptr, work, nullptr);
-  if (error != 0 || where == "interpreter") return error;
+  if (error != 0 || where == "interpreter" || where == "contender") return error;
   pthread_mutex_lock(&mutex);
   while (!ready) pthread_cond_wait(&done, &mutex);
   pthread_mutex_unlock(&mutex);
   return 0;
+}
+
+// Called by a thread of Python's, which never returns from it.
+void pool_hold() {
+  pthread_mutex_lock(&wanted);
+  pthread_mutex_lock(&mutex);
+  held = true;
+  pthread_cond_broadcast(&done);
+  while (held) pthread_cond_wait(&done, &mutex);
+}
+
+void pool_wait_until_held() {
+  pthread_mutex_lock(&mutex);
+  while (!held) pthread_cond_wait(&done, &mutex);
+  pthread_mutex_unlock(&mutex);
 }
 
 void pool_submit() {
