@@ -15,6 +15,7 @@
 #include "shim/reporting/event.h"
 #include "shim/reviving/image.h"
 #include "shim/reviving/kernel_objects.h"
+#include "shim/reviving/rerun.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/create.h"
 #include "shim/threads/destructors.h"
@@ -103,7 +104,7 @@ const char* why_not_parked(const Thread& t) {
   return "it was on its way out of a wait at the fork";
 }
 
-// Why this thread cannot go on, or null.
+// Why this thread cannot go on, or begin again, or null.
 const char* obstacle(const Thread& t) {
   const Stack* s = t.stack.load();
   if (s == nullptr || s->frame == nullptr) return "it has no stack of the shim's own";
@@ -115,6 +116,8 @@ const char* obstacle(const Thread& t) {
     default:
       break;
   }
+  if (t.runtime->policy == Policy::rerun)
+    return !s->whole.load() ? why_not_parked(t) : rerun::obstacle(t, *s);
   if (!image::see(t.handle, s->base.load() + s->size)) return "its thread block is not known";
   if (image::has_noted(t.handle))
     return "it has a Python thread state, which CPython frees in a child";
@@ -182,10 +185,13 @@ void give_up(const Runtime& r, std::uint32_t count) {
 void book(Runtime& r, std::uint32_t count) {
   const int n = static_cast<int>(count);
   for_each_lost(r, [&](Thread& t) {
-    if (t.stack.load()->loose.load()) real().pthread_detach(t.handle);
-    t.state.store(ThreadState::leaving);
-    t.stack.load()->whole.store(false);
-    t.stack.load()->image = nullptr;
+    Stack& s = *t.stack.load();
+    if (s.loose.load()) real().pthread_detach(t.handle);
+    if (s.again) threads::begin_anew(t);
+    t.state.store(s.again ? ThreadState::starting : ThreadState::leaving);
+    s.whole.store(false);
+    s.image = nullptr;
+    s.again = false;
     t.generation.store(threads::generation.load());
     return true;
   });
@@ -241,6 +247,16 @@ int take_images(Runtime& r, std::uint32_t count) {
   return 0;
 }
 
+// They begin as they began once: without thread-local objects, and without what they had done.
+void prepare_again(const Runtime& r) {
+  for_each_lost(r, [](Thread& t) {
+    Stack& s = *t.stack.load();
+    s.again = true;
+    s.destructors = nullptr;  // of objects that nobody destroys
+    return true;
+  });
+}
+
 void drop_images(Runtime& r) {
   sys::call(SYS_munmap, sys::arg(r.images), static_cast<long>(r.images_size));
   r.images = nullptr;
@@ -251,7 +267,7 @@ bool possible(Runtime& r, std::uint32_t& count) {
   const char* why = nullptr;
   const Thread* whose = nullptr;
   count = 0;
-  if (modules::has_allocator()) {
+  if (modules::has_allocator() && r.policy != Policy::rerun) {
     why = "this process has a malloc of its own";
   } else {
     for_each_lost(r, [&](Thread& t) {
@@ -276,7 +292,11 @@ int revive_now(Runtime& r) {
   }
   // libc's own handlers need nothing that is missing here, and other threads wait for them.
   const sys::SignalsBlocked blocked(~sys::kLibcSignals);
-  if (const int error = take_images(r, count)) return error;
+  if (r.policy == Policy::rerun) {
+    prepare_again(r);
+  } else if (const int error = take_images(r, count)) {
+    return error;
+  }
   forget_waiters(r);
   begin();
   std::uint32_t made;
@@ -285,10 +305,11 @@ int revive_now(Runtime& r) {
     return error;
   }
   book(r, made);
-  drop_images(r);  // each has read its own
+  if (r.images != nullptr) drop_images(r);  // each has read its own
   enter_phase(going_on);
   if (settings.log == Log::info)
-    say("resumed {} threads of {} in {} us", made, r.name, (now() - start) / kMicrosecond);
+    say("{} {} threads of {} in {} us", r.policy == Policy::rerun ? "reran" : "resumed", made,
+        r.name, (now() - start) / kMicrosecond);
   return 0;
 }
 
@@ -338,9 +359,9 @@ void after_fork_child(const ChildEntry&) {
   int count = 0;
   for (int i = 0; i < runtimes::highest(); i++) {
     Runtime& r = runtimes::at(i);
-    if (!r.in_use.load(std::memory_order_relaxed) || !resumes(r.policy)) continue;
+    if (!r.in_use.load(std::memory_order_relaxed) || !makes_anew(r.policy)) continue;
     // Eager is what is done for registered runtimes and Python's threads too, in their own ways.
-    const bool lost = r.handle.lost != 0 && (r.policy == Policy::resume || has_stacks(r));
+    const bool lost = r.handle.lost != 0 && (r.policy != Policy::eager || has_stacks(r));
     r.resumable.store(lost, std::memory_order_relaxed);
     r.objects_rebuilt = false;
     if (lost) count++;
@@ -353,6 +374,13 @@ void after_fork_child(const ChildEntry&) {
 
 // --- in the thread that was made anew. Its thread-local storage is libc's fresh one: nothing of it
 // may be kept across put_back().
+
+bool arrive_again(Stack& s) {
+  if (pthread_self() != s.handle) revival.moved.store(true);
+  if (!wait_for_others()) return false;
+  sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&s.mask), 0, sizeof s.mask);
+  return true;
+}
 
 bool arrive(Stack& s, const void* frame, image::Rest& rest) {
   image::Fresh fresh;

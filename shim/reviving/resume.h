@@ -35,6 +35,8 @@ void revive_eager();
 
 // In a thread made anew (threads/create.cc). arrive() returns false if the revival was given up:
 // the thread then ends. go_on() continues where the lost thread was.
+// As arrive(), in one that begins again; with its signal mask.
+bool arrive_again(Stack& s);
 bool arrive(Stack& s, const void* frame, image::Rest& rest);
 [[noreturn]] void go_on(Thread& t, Stack& s, const image::Rest& rest);
 

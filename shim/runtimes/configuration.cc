@@ -170,7 +170,7 @@ void check_policy_setting() {
     if (!parse_policy_item(item, name, policy))
       report_setting(
           "FORKMEND_POLICY", item,
-          "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, NAME:callback, NAME:resume, "
+          "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, NAME:callback, NAME:rerun, NAME:resume, "
           "NAME:eager");
   });
 }
@@ -205,17 +205,17 @@ Match find(Matches&& matches) {
   return {nullptr, "none"};
 }
 
-bool resumes_in_force(const Profile& p) { return resumes(policy_for(p.name, p.policy)); }
+bool makes_anew_in_force(const Profile& p) { return makes_anew(policy_for(p.name, p.policy)); }
 
 void see_who_resumes() {
-  bool any = find(resumes_in_force).profile != nullptr;
+  bool any = find(makes_anew_in_force).profile != nullptr;
   for_each_item(settings.policy, [&](std::string_view item) {  // runtimes without a profile
     std::string_view name;
     Policy policy;
-    if (parse_policy_item(item, name, policy)) any |= resumes(policy);
+    if (parse_policy_item(item, name, policy)) any |= makes_anew(policy);
   });
   const Match by_name =
-      find([](const Profile& p) { return p.thread[0][0] != '\0' && resumes_in_force(p); });
+      find([](const Profile& p) { return p.thread[0][0] != '\0' && makes_anew_in_force(p); });
   some_resume_by_name.store(by_name.profile != nullptr);
   some_resume.store(any);
 }

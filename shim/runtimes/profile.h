@@ -18,18 +18,22 @@ enum class Policy : std::uint8_t {
   quiesce,   // its own pause is called before fork
   drain,     // fork waits for the safepoint
   callback,  // drain, and the runtime's own respawn function at the first enqueue
+  rerun,     // drain, and its threads begin again in the child at the first enqueue
   resume,    // drain, and its threads go on in the child at the first enqueue
   eager,     // callback or resume at once, in the child: no trigger is visible
 };
 
-inline constexpr int kPolicyCount = 7;
+inline constexpr int kPolicyCount = 8;
 inline constexpr const char* kPolicyNames[kPolicyCount] = {"leave",    "report", "quiesce", "drain",
-                                                           "callback", "resume", "eager"};
+                                                           "callback", "rerun", "resume", "eager"};
 
 // Whether a runtime's threads go on in the child.
 constexpr bool resumes(Policy policy) {
   return policy == Policy::resume || policy == Policy::eager;
 }
+
+// Whether its threads are made anew in the child, on stacks that outlive them.
+constexpr bool makes_anew(Policy policy) { return resumes(policy) || policy == Policy::rerun; }
 
 // Limits of one profile. A profile file that exceeds one is refused with the line and the limit.
 inline constexpr std::size_t kProfileNameSize = 64;     // "python:" and a dotted module name

@@ -80,7 +80,7 @@ Runtime* for_profile(const configuration::Match& match, const modules::Module* m
   r->settle = known && match.profile->settle != 0;
   if (known && r->policy != Policy::leave) declared::declare(*match.profile);
   if (r->policy == Policy::quiesce) reviving::prepare_quiesce(*r);
-  if (known && resumes(r->policy) && match.profile->drain_ms != 0 && !settings.drain_given)
+  if (known && makes_anew(r->policy) && match.profile->drain_ms != 0 && !settings.drain_given)
     r->drain = match.profile->drain_ms * kMillisecond;
   if (known && settings.log == Log::info)
     say("recognised {}: threads of {}, policy {}", r->name, module->path,

@@ -14,6 +14,7 @@
 #include "shim/locks/layout.h"
 #include "shim/python/entry.h"
 #include "shim/reviving/image.h"
+#include "shim/reviving/rerun.h"
 #include "shim/reviving/resume.h"
 #include "shim/reviving/trigger.h"
 #include "shim/runtimes/configuration.h"
@@ -109,6 +110,7 @@ FORKMEND_NOINLINE void* trampoline_on_stack(void* record) {
   const bool anew = s->image != nullptr;
   image::Rest rest;
   const void* frame = __builtin_frame_address(0);
+  if (s->again && !resume::arrive_again(*s)) return nullptr;
   if (anew) {
     if (!resume::arrive(*s, frame, rest)) return nullptr;
   } else {
@@ -133,6 +135,7 @@ FORKMEND_NOINLINE void* trampoline_on_stack(void* record) {
 bool wants_stack(const Thread& t) {
   const Runtime* r = t.runtime;
   if (r == nullptr || r->from_api || !configuration::may_resume()) return false;
+  if (r->policy == Policy::rerun) return true;
   const bool candidate =
       resumes(r->policy) || (r->profile == nullptr && configuration::resumes_by_thread_name());
   return candidate && image::probe() && !modules::has_allocator();
@@ -147,6 +150,7 @@ int create_thread(Thread* t, pthread_t* handle, const pthread_attr_t* attributes
   if (s == nullptr) return kNoStack;
   s->owner.store(t);
   t->stack.store(s);
+  if (!resumes(t->runtime->policy)) rerun::note_argument(*t, *s);  // one that a name may claim too
   const int result = real().pthread_create(handle, &own, trampoline_on_stack, t);
   if (result != 0) {
     t->stack.store(nullptr);

@@ -117,6 +117,7 @@ Stack* take(const pthread_attr_t* attributes, pthread_attr_t& own) {
   s->mask = 0;
   s->destructors = nullptr;
   s->image = nullptr;
+  s->again = false;
   s->base.store(base, std::memory_order_release);
   return s;
 }

@@ -21,6 +21,13 @@ namespace forkmend {
 struct Destructors;
 struct Thread;
 
+// The first bytes of what a pointer points to; nothing, if it is none.
+struct Argument {
+  static constexpr std::size_t kBytes = 16;  // what the least block of malloc's holds
+  std::size_t size;
+  unsigned char bytes[kBytes];
+};
+
 struct Stack {
   std::atomic<char*> base;  // lowest usable byte; null: the slot is free
   std::size_t size;
@@ -36,6 +43,9 @@ struct Stack {
   std::uint64_t mask;        // signals it blocks
   Destructors* destructors;  // of its thread-local objects
   char* image;               // what lay outside of the stack, while it is made anew
+  // For beginning again in a child (policy rerun).
+  bool again;         // it is being made anew for that
+  Argument argument;  // what the start routine was given, as it was at its creation
 };
 
 namespace threads::stacks {

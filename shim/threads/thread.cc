@@ -67,6 +67,19 @@ void adopt_main_thread() {
   books.live.store(1, std::memory_order_relaxed);
 }
 
+void begin_anew(Thread& t) {
+  t.gated.store(false, std::memory_order_relaxed);
+  t.invisible.store(0, std::memory_order_relaxed);
+  t.wait.call.store(WaitCall::none, std::memory_order_relaxed);
+  t.activity = {-1, 0, 0, 0};
+  t.exit_park.store(0, std::memory_order_relaxed);
+  t.watch.slicing = false;
+  t.held.count = 0;
+  t.held.overflow = 0;
+  t.initialisers.count = 0;
+  for (const void*& object : t.signalled) object = nullptr;
+}
+
 Thread* allocate() {
   Thread* t;
   std::uint32_t serial;
@@ -100,16 +113,7 @@ Thread* allocate() {
   t->runtime = nullptr;
   t->stack.store(nullptr, std::memory_order_relaxed);
   t->registered = false;
-  t->gated.store(false, std::memory_order_relaxed);
-  t->invisible.store(0, std::memory_order_relaxed);
-  t->wait.call.store(WaitCall::none, std::memory_order_relaxed);
-  t->activity = {-1, 0, 0, 0};
-  t->exit_park.store(0, std::memory_order_relaxed);
-  t->watch.slicing = false;
-  t->held.count = 0;
-  t->held.overflow = 0;
-  t->initialisers.count = 0;
-  for (const void*& object : t->signalled) object = nullptr;
+  begin_anew(*t);
   t->state.store(ThreadState::starting, std::memory_order_release);
   books.live.fetch_add(1, std::memory_order_relaxed);
   return t;

@@ -192,6 +192,8 @@ void adopt_main_thread();
 // A fresh record in state `starting`, or null when none can be had (reported once; the thread then
 // runs unseen).
 Thread* allocate();
+// What a thread does becomes that of one that has not begun; who it is stays.
+void begin_anew(Thread& t);
 void release(Thread* t);
 
 // Visits every record ever used, in order of its place: bool visit(Thread&) says whether to go on.
