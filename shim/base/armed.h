@@ -25,6 +25,7 @@ struct alignas(kArmedPageSize) ArmedPage {
   // What declared enqueue symbols look at (reviving/stubs.S, by its offset): 1 while none of them
   // has anything to do.
   std::atomic<std::uint32_t> no_enqueue;
+  std::atomic<std::uint32_t> caught_up;  // 1: the books are this process's (forking/protocol.cc)
 };
 static_assert(offsetof(ArmedPage, no_enqueue) == 8);
 

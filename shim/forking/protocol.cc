@@ -132,8 +132,12 @@ void on_child() {
 
 }  // namespace
 
+// Asks for the process's id once: what it then writes down a fork wipes.
 void catch_up() {
+  if (armed_page.caught_up.load(std::memory_order_relaxed) != 0) return;
   const int pid = sys::getpid();
+  if (wipes_on_fork.load(std::memory_order_relaxed))
+    armed_page.caught_up.store(1, std::memory_order_relaxed);
   if (process_id == pid) return;
   const bool first = process_id == 0;
   process_id = pid;
