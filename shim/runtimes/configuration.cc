@@ -168,10 +168,10 @@ void check_policy_setting() {
     std::string_view name;
     Policy policy;
     if (!parse_policy_item(item, name, policy))
-      report_setting(
-          "FORKMEND_POLICY", item,
-          "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, NAME:callback, NAME:rerun, NAME:resume, "
-          "NAME:eager");
+      report_setting("FORKMEND_POLICY", item,
+                     "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, NAME:callback, "
+                     "NAME:rerun, NAME:resume, "
+                     "NAME:eager");
   });
 }
 

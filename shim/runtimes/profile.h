@@ -24,8 +24,8 @@ enum class Policy : std::uint8_t {
 };
 
 inline constexpr int kPolicyCount = 8;
-inline constexpr const char* kPolicyNames[kPolicyCount] = {"leave",    "report", "quiesce", "drain",
-                                                           "callback", "rerun", "resume", "eager"};
+inline constexpr const char* kPolicyNames[kPolicyCount] = {
+    "leave", "report", "quiesce", "drain", "callback", "rerun", "resume", "eager"};
 
 // Whether a runtime's threads go on in the child.
 constexpr bool resumes(Policy policy) {
