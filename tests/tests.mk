@@ -43,18 +43,21 @@ victims: $(VICTIMS:%=$(T)/%) $(VICTIM_LIBRARIES:%=$(T)/lib%.so) $(T)/fork_in_con
 
 $(T)/%: tests/programs/%.cc
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -MF $@.d -MT $@ $< -o $@ -lutil
+	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -MF $@.d -MT $@ $< -o $@ -lutil $(VICTIM_LIBS)
 
 $(T)/primitive: $(wildcard tests/programs/primitive/*.cc) tests/programs/primitive/primitive.h tests/programs/victim.h
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(VICTIM_FLAGS) $(filter %.cc,$^) -o $@
+
+# Before glibc 2.34 dlsym is in a library of its own.
+$(T)/resume_pool $(T)/libatfork_log.so: VICTIM_LIBS := -ldl
 
 # OpenMP on libgomp.
 $(T)/quiesce_regions $(T)/learn_openmp: VICTIM_FLAGS += -fopenmp
 
 $(T)/lib%.so: tests/programs/%.cc
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -MF $@.d -MT $@ -shared -fPIC $< -o $@
+	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -MF $@.d -MT $@ -shared -fPIC $< -o $@ $(VICTIM_LIBS)
 
 $(T)/fork_in_constructor: tests/programs/fork_in_constructor.cc $(T)/libconstructor_fork.so
 	$(Q)$(CXX) $(VICTIM_FLAGS) $^ -o $@ -Wl,-rpath,'$$ORIGIN'
