@@ -100,8 +100,8 @@ void start(std::string_view mode) {
 
 int child(std::string_view mode) {
   const int before = pool.done;
+  victim::step("waits");  // already for its lock, maybe: a worker may have held it at the fork
   pool.submit(kJobs);
-  victim::step("waits");
   pool.wait_for(before + kJobs);
   if (mode != "submit") return 0;
   pool.stop();
