@@ -102,15 +102,15 @@ void resolve_real_functions() {
 #undef FORKMEND_RESOLVE
 }
 
-bool look_ups_allocate() {
+bool libc_is_before(int minor) {
   const char* version = gnu_get_libc_version();  // "2.31"
-  constexpr int kFirstThatDoesNot = 34;
   if (version[0] != '2' || version[1] != '.') return false;
-  int minor = 0;
-  for (const char* at = version + 2; *at >= '0' && *at <= '9'; at++)
-    minor = minor * 10 + (*at - '0');
-  return minor < kFirstThatDoesNot;
+  int own = 0;
+  for (const char* at = version + 2; *at >= '0' && *at <= '9'; at++) own = own * 10 + (*at - '0');
+  return own < minor;
 }
+
+bool look_ups_allocate() { return libc_is_before(34); }
 
 bool has_real_fork_without_handlers() {
   static const bool has = find("_Fork", nullptr) != nullptr;

@@ -132,6 +132,9 @@ extern FORKMEND_HIDDEN Real real_functions;
 // the same values.
 void resolve_real_functions();
 
+// Whether this libc is older than 2.`minor`. Async-signal-safe.
+bool libc_is_before(int minor);
+
 // Before glibc 2.34 a thread's first dlsym allocates: not in a signal handler, nor in a thread of a
 // sanitizer's. There all are looked up at load.
 bool look_ups_allocate();

@@ -101,6 +101,14 @@ FORKMEND_NOINLINE void* run(Thread* t) {
   return reinterpret_cast<void*>(static_cast<long>(t->start_c11(t->argument)));
 }
 
+// The end of a thread that was made anew in vain: the next try needs what lies on its stack. glibc
+// before 2.32 drops the pages of every stack whose thread ends, the caller's own too ("nptl: Don't
+// madvise user provided stack"); the kernel alone drops nothing, and tells who joins.
+void* end_unused() {
+  if (libc_is_before(32)) sys::call(SYS_exit, 0);
+  return nullptr;
+}
+
 // Its frame is the same, at the same place, in a thread that is made anew: when the thread's own
 // frames return, they return into this one. Those lie below the pad; what is above is used again,
 // from the top, when the thread is made anew.
@@ -110,9 +118,9 @@ FORKMEND_NOINLINE void* trampoline_on_stack(void* record) {
   const bool anew = s->image != nullptr;
   image::Rest rest;
   const void* frame = __builtin_frame_address(0);
-  if (s->again && !resume::arrive_again(*s)) return nullptr;
+  if (s->again && !resume::arrive_again(*s)) return end_unused();
   if (anew) {
-    if (!resume::arrive(*s, frame, rest)) return nullptr;
+    if (!resume::arrive(*s, frame, rest)) return end_unused();
   } else {
     s->frame = frame;
     s->handle = pthread_self();
