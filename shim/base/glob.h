@@ -2,6 +2,7 @@
 // Promises: no allocation, no locale, linear in practice, async-signal-safe.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 namespace forkmend {
@@ -24,6 +25,15 @@ inline bool glob_match(std::string_view pattern, std::string_view text) {
   }
   while (p < pattern.size() && pattern[p] == '*') p++;
   return p == pattern.size();
+}
+
+// Whether one of the patterns in fields of a fixed size matches; empty ones match nothing.
+template <std::size_t Count, std::size_t Size>
+bool glob_match_any(const char (&patterns)[Count][Size], std::string_view text) {
+  for (const auto& pattern : patterns) {
+    if (pattern[0] != '\0' && glob_match(pattern, text)) return true;
+  }
+  return false;
 }
 
 // Calls `each` with every non-empty item of a comma-separated list, blanks trimmed.

@@ -32,16 +32,12 @@ constexpr auto kLongestPause = std::chrono::milliseconds(1000);
 constexpr int kShare = 9;
 constexpr std::size_t kMostListed = 4;
 
-std::string file_name(const std::string& path) {
-  return std::filesystem::path(path).filename().string();
-}
-
 bool is_libc(const Frame& frame) {
-  const std::string name = file_name(frame.module);
+  const std::string_view name = base_name(frame.module);
   return glob_match("libc.so*", name) || glob_match("libc-2.*", name) ||
          glob_match("libpthread*", name) || glob_match("ld-*", name) || glob_match("ld.so*", name);
 }
-bool is_cxx(const Frame& frame) { return glob_match("libstdc++.so*", file_name(frame.module)); }
+bool is_cxx(const Frame& frame) { return glob_match("libstdc++.so*", base_name(frame.module)); }
 
 // The frame of the code that a thread was started with: the outermost one that is neither libc's
 // nor the C++ library's.
@@ -71,7 +67,8 @@ Doing describe(const std::vector<Frame>& frames, int pid, int tid, std::string& 
   file >> number;
   const bool in_kernel = !number.empty() && number != "running";
   if (!in_kernel) return Doing::runs;
-  const std::string caller = at < frames.size() ? file_name(frames[at].module) : "libc itself";
+  const std::string caller =
+      at < frames.size() ? std::string(base_name(frames[at].module)) : "libc itself";
   if (at == 0) {
     wait = fmt::format("system call {} of {}'s own", number, caller);
     return Doing::own_call;
@@ -171,13 +168,10 @@ bool ended_within(pid_t pid, Clock::duration pause) {
 
 const Profile* known_profile(const SeenRuntime& runtime, const std::vector<KnownProfile>& known) {
   for (const KnownProfile& candidate : known) {
-    for (const auto& pattern : candidate.profile.dso) {
-      if (pattern[0] != '\0' && glob_match(pattern, runtime.library)) return &candidate.profile;
-    }
-    for (const auto& pattern : candidate.profile.thread) {
-      for (const auto& [name, looks] : runtime.names) {
-        if (pattern[0] != '\0' && glob_match(pattern, name)) return &candidate.profile;
-      }
+    const Profile& profile = candidate.profile;
+    if (glob_match_any(profile.dso, runtime.library)) return &profile;
+    for (const auto& [name, looks] : runtime.names) {
+      if (glob_match_any(profile.thread, name)) return &profile;
     }
   }
   return nullptr;
@@ -237,7 +231,7 @@ void note_look(int pid, const std::string& executable, const std::vector<LiveThr
     if (thread.tid == pid) continue;
     const Frame* from = start_of(thread.stack.frames);
     if (from == nullptr) continue;
-    const std::string library = file_name(from->module);
+    const std::string library(base_name(from->module));
     auto found = std::find_if(seen.begin(), seen.end(),
                               [&](const SeenRuntime& one) { return one.library == library; });
     if (found == seen.end()) {

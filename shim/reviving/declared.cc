@@ -86,17 +86,10 @@ bool can_keep_registers() {
 bool can_keep_registers() { return true; }
 #endif
 
-template <std::size_t N, std::size_t Size>
-bool any_match(const char (&patterns)[N][Size], std::string_view text) {
-  for (const auto& pattern : patterns) {
-    if (pattern[0] != '\0' && glob_match(pattern, text)) return true;
-  }
-  return false;
-}
-
 bool defines(const Profile& p, const modules::Module& library) {
   const std::string_view name = base_name(library.path);
-  return p.enqueue_dso[0][0] != '\0' ? any_match(p.enqueue_dso, name) : any_match(p.dso, name);
+  return p.enqueue_dso[0][0] != '\0' ? glob_match_any(p.enqueue_dso, name)
+                                     : glob_match_any(p.dso, name);
 }
 
 // --- the runtimes --------------------------------------------------------------------------------

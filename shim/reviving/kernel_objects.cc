@@ -35,6 +35,7 @@ struct Made {
   int other;               // of a pair: the other end; -1
   unsigned long inode[2];  // of a pair: this end's and the other's; of a connection; numbers are
                            // reused
+  bool is_connection() const { return other < 0 && inode[0] != 0; }
 };
 struct Table {
   Made made[kMostDescriptors];
@@ -47,6 +48,8 @@ unsigned long inode_of(int fd) {
   if (sys::call(SYS_fstat, fd, sys::arg(&status)) != 0) return 0;
   return status.st_ino;
 }
+
+bool takes_notes() { return is_active() && configuration::may_resume(); }
 
 Made* note(int fd, const void* caller) {
   Table* table = lazy_table.get();
@@ -281,7 +284,7 @@ class Rebuild {
   // A socket that this library connected, not another that has its number since. What the program
   // itself connected may have nothing to do with its pool.
   bool is_connection(int fd, const Made& made, const Link& link) const {
-    return runtime_.dso != modules::of_executable() && made.other < 0 && made.inode[0] != 0 &&
+    return runtime_.dso != modules::of_executable() && made.is_connection() &&
            is(link, "socket:") && inode_of(fd) == made.inode[0];
   }
 
@@ -481,12 +484,12 @@ class Rebuild {
 }  // namespace
 
 int made(int fd, const void* caller) {
-  if (fd >= 0 && is_active() && configuration::may_resume()) note(fd, caller);
+  if (fd >= 0 && takes_notes()) note(fd, caller);
   return fd;
 }
 
 int made_pair(int result, const int* fds, const void* caller) {
-  if (result != 0 || !is_active() || !configuration::may_resume()) return result;
+  if (result != 0 || !takes_notes()) return result;
   const unsigned long inode[2] = {inode_of(fds[0]), inode_of(fds[1])};
   for (int i = 0; i < 2; i++) {
     if (Made* end = note(fds[i], caller)) {
@@ -499,7 +502,7 @@ int made_pair(int result, const int* fds, const void* caller) {
 }
 
 int connected(int result, int fd, const void* caller) {
-  if (!is_active() || !configuration::may_resume()) return result;
+  if (!takes_notes()) return result;
   const int error = errno;
   if (result == 0 || error == EINPROGRESS || error == EINTR) {
     if (Made* made = note(fd, caller)) made->inode[0] = inode_of(fd);
@@ -510,8 +513,7 @@ int connected(int result, int fd, const void* caller) {
 
 bool made_by(const Runtime& r, int fd) {
   const Made* made = made_of(fd);
-  const bool is_connection = made != nullptr && made->other < 0 && made->inode[0] != 0;
-  return !is_connection && is_of(r, made);
+  return made != nullptr && !made->is_connection() && is_of(r, made);
 }
 
 int rebuild(const Runtime& r) {

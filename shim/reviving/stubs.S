@@ -122,6 +122,17 @@ forkmend_declared_stubs:
         .size   forkmend_declared_stubs, .-forkmend_declared_stubs
 
         /* Not the upper parts of SVE's registers. */
+        .macro  ARGUMENTS pair                  /* stp: keeps them; ldp: brings them back */
+        \pair   x0, x1, [sp, #16]
+        \pair   x2, x3, [sp, #32]
+        \pair   x4, x5, [sp, #48]
+        \pair   x6, x7, [sp, #64]
+        \pair   x8, x17, [sp, #80]
+        \pair   q0, q1, [sp, #96]
+        \pair   q2, q3, [sp, #128]
+        \pair   q4, q5, [sp, #160]
+        \pair   q6, q7, [sp, #192]
+        .endm
 forkmend_declared_slow:
         .cfi_startproc
         stp     x29, x30, [sp, #-240]!
@@ -129,27 +140,11 @@ forkmend_declared_slow:
         .cfi_offset 29, -240
         .cfi_offset 30, -232
         mov     x29, sp
-        stp     x0, x1, [sp, #16]
-        stp     x2, x3, [sp, #32]
-        stp     x4, x5, [sp, #48]
-        stp     x6, x7, [sp, #64]
-        stp     x8, x17, [sp, #80]
-        stp     q0, q1, [sp, #96]
-        stp     q2, q3, [sp, #128]
-        stp     q4, q5, [sp, #160]
-        stp     q6, q7, [sp, #192]
+        ARGUMENTS stp
         mov     w0, w17
         mov     x1, x30
         bl      forkmend_declared_called
-        ldp     q0, q1, [sp, #96]
-        ldp     q2, q3, [sp, #128]
-        ldp     q4, q5, [sp, #160]
-        ldp     q6, q7, [sp, #192]
-        ldp     x8, x17, [sp, #80]
-        ldp     x6, x7, [sp, #64]
-        ldp     x4, x5, [sp, #48]
-        ldp     x2, x3, [sp, #32]
-        ldp     x0, x1, [sp, #16]
+        ARGUMENTS ldp
         adrp    x16, forkmend_declared_real
         add     x16, x16, #:lo12:forkmend_declared_real
         ldr     x16, [x16, x17, lsl #3]

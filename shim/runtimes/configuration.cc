@@ -164,14 +164,14 @@ bool parse_policy_item(std::string_view item, std::string_view& name, Policy& po
 }
 
 void check_policy_setting() {
-  for_each_item(settings.policy, [](std::string_view item) {
+  Text<256> forms;
+  for (const char* policy : kPolicyNames)
+    forms.append(forms.view().empty() ? "NAME:" : ", NAME:").append(policy);
+  for_each_item(settings.policy, [&](std::string_view item) {
     std::string_view name;
     Policy policy;
     if (!parse_policy_item(item, name, policy))
-      report_setting("FORKMEND_POLICY", item,
-                     "NAME:leave, NAME:report, NAME:quiesce, NAME:drain, NAME:callback, "
-                     "NAME:rerun, NAME:resume, "
-                     "NAME:eager");
+      report_setting("FORKMEND_POLICY", item, forms.view());
   });
 }
 
@@ -183,14 +183,6 @@ bool disabled(const Profile& profile) {
     if (item.front() == '+' && item.substr(1) == name) off = false;
   });
   return off;
-}
-
-template <std::size_t N, std::size_t Size>
-bool any_match(const char (&patterns)[N][Size], std::string_view text) {
-  for (const auto& pattern : patterns) {
-    if (pattern[0] != '\0' && glob_match(pattern, text)) return true;
-  }
-  return false;
 }
 
 template <class Matches>
@@ -243,15 +235,15 @@ void load() {
 }
 
 Match find_by_dso(const char* path) {
-  return find([&](const Profile& p) { return any_match(p.dso, base_name(path)); });
+  return find([&](const Profile& p) { return glob_match_any(p.dso, base_name(path)); });
 }
 
 Match find_by_thread(const char* name) {
-  return find([&](const Profile& p) { return any_match(p.thread, name); });
+  return find([&](const Profile& p) { return glob_match_any(p.thread, name); });
 }
 
 Match find_by_python(const char* module) {
-  return find([&](const Profile& p) { return any_match(p.python, module); });
+  return find([&](const Profile& p) { return glob_match_any(p.python, module); });
 }
 
 Match find_by_name(const char* name) {

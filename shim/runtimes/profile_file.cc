@@ -110,6 +110,18 @@ class Reader {
     problem(line_of(node), std::string(what) + " is " + type_name(node) + ": " + wanted);
   }
 
+  // A section's table, its keys looked through; null, and told, if it is none.
+  const toml::table* section(const toml::node& node, const std::string& name, const char* wanted,
+                             std::initializer_list<std::string_view> known) {
+    const toml::table* table = node.as_table();
+    if (table == nullptr) {
+      wrong_type(node, name, wanted);
+    } else {
+      unknown_keys(*table, ("[" + name + "]").c_str(), known);
+    }
+    return table;
+  }
+
   void unknown_keys(const toml::table& table, const char* where,
                     std::initializer_list<std::string_view> known) {
     for (const auto& [key, node] : table) {
@@ -200,12 +212,8 @@ class Reader {
       problem(line, std::string("nothing to match: ") + wanted);
       return;
     }
-    const toml::table* match = node->as_table();
-    if (match == nullptr) {
-      wrong_type(*node, "match", wanted);
-      return;
-    }
-    unknown_keys(*match, "[match]", {"dso", "thread", "python"});
+    const toml::table* match = section(*node, "match", wanted, {"dso", "thread", "python"});
+    if (match == nullptr) return;
     const std::size_t dsos = patterns_into(profile.dso, match->get("dso"), "match.dso", true);
     const std::size_t threads =
         patterns_into(profile.thread, match->get("thread"), "match.thread", false);
@@ -217,12 +225,9 @@ class Reader {
 
   void read_python(Profile& profile, const toml::node* node) {
     if (node == nullptr) return;
-    const toml::table* python = node->as_table();
-    if (python == nullptr) {
-      wrong_type(*node, "python", "write a [python] table with enqueue = [...]");
-      return;
-    }
-    unknown_keys(*python, "[python]", {"enqueue", "pending"});
+    const toml::table* python = section(
+        *node, "python", "write a [python] table with enqueue = [...]", {"enqueue", "pending"});
+    if (python == nullptr) return;
     patterns_into(profile.python_enqueue, python->get("enqueue"), "python.enqueue", false);
     patterns_into(profile.python_pending, python->get("pending"), "python.pending", false);
   }
@@ -230,12 +235,10 @@ class Reader {
   // Exact names: a function that is not meant would bring threads back that nobody needs.
   void read_enqueue(Profile& profile, const toml::node* node) {
     if (node == nullptr) return;
-    const toml::table* enqueue = node->as_table();
-    if (enqueue == nullptr) {
-      wrong_type(*node, "enqueue", "write an [enqueue] table with symbol = [\"function\"]");
-      return;
-    }
-    unknown_keys(*enqueue, "[enqueue]", {"symbol", "dso"});
+    const toml::table* enqueue =
+        section(*node, "enqueue", "write an [enqueue] table with symbol = [\"function\"]",
+                {"symbol", "dso"});
+    if (enqueue == nullptr) return;
     const std::size_t symbols =
         patterns_into(profile.enqueue_symbol, enqueue->get("symbol"), "enqueue.symbol", false);
     const std::size_t dsos =
@@ -348,12 +351,10 @@ class Reader {
     read_enqueue(profile, table.get("enqueue"));
     read_python(profile, table.get("python"));
     if (const toml::node* node = table.get("fix")) {
-      if (const toml::table* fix = node->as_table()) {
-        unknown_keys(*fix, "[fix]", {"now", "code"});
+      const char* const wanted = "write a [fix] table with now = \"...\" and code = \"...\"";
+      if (const toml::table* fix = section(*node, "fix", wanted, {"now", "code"})) {
         text_into(profile.fix_now, fix->get("now"), "fix.now");
         text_into(profile.fix_code, fix->get("code"), "fix.code");
-      } else {
-        wrong_type(*node, "fix", "write a [fix] table with now = \"...\" and code = \"...\"");
       }
     }
 
