@@ -56,6 +56,7 @@ bool resumable(Thread& t, Stack& s, Call& call, GiveBack& give_back, TakeAgain& 
   } all{call, give_back, take_again, t, s};
   const auto function = [](void* argument) {
     All& a = *static_cast<All*>(argument);
+    if (FORKMEND_UNLIKELY(a.stack.own_mask_calls)) threads::read_mask(a.stack);
     a.stack.whole.store(true);
     a.thread.state.store(ThreadState::parked);
     a.call();

@@ -5,6 +5,7 @@
 #include "shim/base/text.h"
 #include "shim/forking/gate.h"
 #include "shim/reporting/event.h"
+#include "shim/reviving/by_signal.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/kernel_state.h"
 #include "shim/threads/thread.h"
@@ -113,7 +114,9 @@ Look look_parked(Nanoseconds waited) {
     if (waited >= allowance(r) || is_gone(t)) return true;
     if (t.state.load() != ThreadState::parked) {
       result = Look::waiting;
-      return false;
+      if (r.signal == 0) return false;
+      by_signal::ask(t, waited);
+      return true;  // all are asked at once
     }
     if (r.settle && t.gated.load()) {
       result = Look::unsettled;
@@ -154,6 +157,7 @@ bool held_by_this_thread() { return holding; }
 void reach() {
   if (holding || runtimes::registered_threads.load() == 0 || settings.drain == 0) return;
   const Nanoseconds start = now();
+  by_signal::before_fork();
   // A registered thread that forks counts as parked for the others that do.
   Thread* self = threads::self();
   const ThreadState before = self != nullptr ? self->state.load() : ThreadState::running;

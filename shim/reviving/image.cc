@@ -251,6 +251,11 @@ bool see(pthread_t thread, const char* top) {
   return at.libc.lo >= -static_cast<std::ptrdiff_t>(at.static_tls);
 }
 
+const char* static_storage(pthread_t thread, std::size_t& size) {
+  size = at.static_tls;
+  return block_of(thread) - at.static_tls;
+}
+
 void take(pthread_t lost, char* out) {
   memcpy(out, block_of(lost) - at.static_tls, at.static_tls + kBlock);
 }

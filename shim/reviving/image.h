@@ -27,6 +27,10 @@ bool see(pthread_t lost, const char* top);
 // Bytes of an image.
 std::size_t size();
 
+// The static thread-local storage of a thread with a stack of the shim's own or of the calling
+// process's first thread: from the block's lowest byte, of this size, up to the block.
+const char* static_storage(pthread_t thread, std::size_t& size);
+
 // Copies a lost thread's aside.
 void take(pthread_t lost, char* out);
 

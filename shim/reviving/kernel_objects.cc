@@ -174,6 +174,24 @@ class Rebuild {
   }
 
  private:
+  struct Target {
+    int fd;
+    std::uint32_t events;
+    std::uint64_t data, inode;
+  };
+  template <class Visit>
+  static void for_each_target(int set, Visit&& visit) {
+    for_each_line(set, [&](std::string_view line) {
+      std::uint64_t fd, events, data;
+      if (!number_after(line, "tfd:", 10, fd) || !number_after(line, "events:", 16, events) ||
+          !number_after(line, "data:", 16, data))
+        return;
+      std::uint64_t inode = 0;
+      number_after(line, "ino:", 16, inode);
+      visit(Target{static_cast<int>(fd), static_cast<std::uint32_t>(events), data, inode});
+    });
+  }
+
   int errno_or(int fallback) const { return error_ != 0 ? error_ : fallback; }
   void fail(long result) {
     if (error_ == 0) error_ = result < 0 ? static_cast<int>(-result) : EIO;
@@ -190,11 +208,24 @@ class Rebuild {
     return found;
   }
 
+  // A set made by a raw system call: its maker watches a descriptor in it by which it signals to
+  // itself, and keeps the address of a variable of its own with that (Go: netpollBreakRd,
+  // netpollEventFd).
+  bool signals_itself(int set) const {
+    bool found = false;
+    for_each_target(set, [&](const Target& target) { found |= is_signal_to_itself(target); });
+    return found;
+  }
+  bool is_signal_to_itself(const Target& target) const {
+    return runtime_.signal != 0 && runtime_.dso != nullptr && target.data >= runtime_.dso->lo &&
+           target.data < runtime_.dso->hi;
+  }
+
   bool has_any() const {
-    bool any = false;
+    bool any = runtime_.signal != 0;  // its calls are not seen
     threads::for_each([&](Thread& t) {
-      any = threads::is_lost(t) && t.runtime == &runtime_ &&
-            t.wait.call.load() == WaitCall::epoll_wait;
+      any = any || (threads::is_lost(t) && t.runtime == &runtime_ &&
+                    t.wait.call.load() == WaitCall::epoll_wait);
       return !any;
     });
     for (int fd = 0; !any && fd < noted.load(std::memory_order_relaxed); fd++)
@@ -205,7 +236,7 @@ class Rebuild {
   bool find_sets() {
     return for_each_descriptor([&](int fd, const Link& link) {
       if (!is(link, "anon_inode:[eventpoll]")) return;
-      const bool own = is_of(runtime_, made_of(fd)) || waited_on(fd);
+      const bool own = is_of(runtime_, made_of(fd)) || waited_on(fd) || signals_itself(fd);
       if (own && set_count_ < kMostSets) sets_[set_count_++] = fd;
     });
   }
@@ -253,22 +284,14 @@ class Rebuild {
     if (fresh < 0) return fail(fresh);
     // Read whole before anything is replaced: what is replaced may vanish from it.
     target_count_ = 0;
-    for_each_line(sets_[which], [&](std::string_view line) {
-      std::uint64_t fd, events, data;
-      if (!number_after(line, "tfd:", 10, fd) || !number_after(line, "events:", 16, events) ||
-          !number_after(line, "data:", 16, data))
-        return;
-      std::uint64_t inode = 0;
-      number_after(line, "ino:", 16, inode);
-      if (target_count_ < kMostRebuilt)
-        targets_[target_count_++] = {static_cast<int>(fd), static_cast<std::uint32_t>(events), data,
-                                     inode};
+    for_each_target(sets_[which], [&](const Target& target) {
+      if (target_count_ < kMostRebuilt) targets_[target_count_++] = target;
     });
     for (int i = 0; i < target_count_ && error_ == 0; i++) {
       const Target& target = targets_[i];
       // The number may have gone to another file since it was added.
       if (target.inode != 0 && !done(target.fd) && inode_of(target.fd) != target.inode) continue;
-      renew(target.fd);
+      renew(target.fd, is_signal_to_itself(target));
       epoll_event event{};
       event.events = target.events;
       event.data.u64 = target.data;
@@ -324,13 +347,14 @@ class Rebuild {
     });
   }
 
-  void renew(int fd) {
+  // Renews a pipe only if the runtime alone has both its ends: `own`, or one noted as such.
+  void renew(int fd, bool own = false) {
     if (done(fd)) return;
     Link link;
     read_link(fd, link);
     if (is(link, "anon_inode:[eventfd]")) return renew_eventfd(fd);
     if (is(link, "anon_inode:[timerfd]")) return renew_timerfd(fd);
-    if (is(link, "pipe:")) return renew_pipe(fd, link);
+    if (is(link, "pipe:")) return renew_pipe(fd, link, own);
     if (is(link, "socket:")) return renew_socket(fd, link);
   }
 
@@ -393,8 +417,8 @@ class Rebuild {
     return nullptr;
   }
 
-  void renew_pipe(int fd, const Link& link) {
-    if (intact_pair(fd) == nullptr) return;  // from somebody else, or to somebody else
+  void renew_pipe(int fd, const Link& link, bool own) {
+    if (!own && intact_pair(fd) == nullptr) return;  // from somebody else, or to somebody else
     int fresh[2];
     const long made = sys::call(SYS_pipe2, sys::arg(fresh), O_CLOEXEC | O_NONBLOCK);
     if (made < 0) return fail(made);
@@ -460,12 +484,6 @@ class Rebuild {
     sys::close(ends[0]);
     sys::close(ends[1]);
   }
-
-  struct Target {
-    int fd;
-    std::uint32_t events;
-    std::uint64_t data, inode;
-  };
 
   static constexpr int EFD_FLAGS = O_CLOEXEC | O_NONBLOCK;
 

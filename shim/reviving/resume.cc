@@ -13,6 +13,7 @@
 #include "shim/locks/lost_waiters.h"
 #include "shim/python/bridge.h"
 #include "shim/reporting/event.h"
+#include "shim/reviving/by_signal.h"
 #include "shim/reviving/image.h"
 #include "shim/reviving/kernel_objects.h"
 #include "shim/reviving/rerun.h"
@@ -123,7 +124,7 @@ const char* obstacle(const Thread& t) {
     return "it has a Python thread state, which CPython frees in a child";
   if (!s->whole.load()) return why_not_parked(t);
   const auto sp = s->context.sp - reinterpret_cast<std::uintptr_t>(s->base.load());
-  if (sp >= s->size - threads::stacks::kPad)
+  if (!s->in_handler && sp >= s->size - threads::stacks::kPad)
     return "it waited on another stack than its own, as coroutines and greenlets do";
   if (t.wait.call.load() == WaitCall::barrier_wait) return "it waited at a barrier";
   return nullptr;
@@ -304,6 +305,7 @@ int revive_now(Runtime& r) {
     give_up(r, made);
     return error;
   }
+  if (r.signal != 0) by_signal::forker_went_on();
   book(r, made);
   if (r.images != nullptr) drop_images(r);  // each has read its own
   enter_phase(going_on);
@@ -396,11 +398,12 @@ bool arrive(Stack& s, const void* frame, image::Rest& rest) {
 }
 
 void go_on(Thread& t, Stack& s, const image::Rest& rest) {
-  t.tid.store(sys::gettid());
+  const int id_before = t.tid.exchange(sys::gettid());
   threads::current_thread = &t;
   image::finish(rest);
   threads::destructors::register_again(s.destructors);
   if (t.name[0] != '\0') sys::call(SYS_prctl, PR_SET_NAME, sys::arg(t.name));
+  if (t.runtime->signal != 0) by_signal::went_on(t, id_before);
   forkmend_resume_context(&s.context, &s.mask);
 }
 

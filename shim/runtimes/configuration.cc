@@ -13,6 +13,7 @@
 #include "shim/base/syscall.h"
 #include "shim/base/text.h"
 #include "shim/reporting/event.h"
+#include "shim/runtimes/dynamic.h"
 #include "shim/runtimes/reader.h"
 
 namespace forkmend::configuration {
@@ -236,6 +237,17 @@ void load() {
 
 Match find_by_dso(const char* path) {
   return find([&](const Profile& p) { return glob_match_any(p.dso, base_name(path)); });
+}
+
+Match find_by_symbol(const modules::Module& object) {
+  return find([&](const Profile& p) {
+    if (p.symbol[0][0] == '\0' || disabled(p)) return false;
+    const dynamic::Image image(object);
+    for (const auto& symbol : p.symbol) {
+      if (symbol[0] != '\0' && image.find(symbol) != nullptr) return true;
+    }
+    return false;
+  });
 }
 
 Match find_by_thread(const char* name) {

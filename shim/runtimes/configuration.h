@@ -7,6 +7,7 @@
 
 #include <string_view>
 
+#include "shim/reporting/modules.h"
 #include "shim/runtimes/profile.h"
 
 namespace forkmend::configuration {
@@ -23,6 +24,8 @@ void load();
 // The profile whose DSO patterns match a path; later files win over earlier ones, files over
 // built-in ones. profile == nullptr where none matches.
 Match find_by_dso(const char* path);
+// The same for an object that defines and exports a symbol.
+Match find_by_symbol(const modules::Module& object);
 // The same for thread names.
 Match find_by_thread(const char* name);
 

@@ -42,6 +42,8 @@ inline constexpr std::size_t kProfilePatternSize = 96;  // longest wheel name me
 inline constexpr std::size_t kProfilePythonNames = 4;   // methods or attributes of one class
 inline constexpr std::size_t kProfileSymbols = 8;       // functions by which one library takes work
 inline constexpr std::size_t kProfileSymbolSize = 160;  // a mangled member with four parameters
+inline constexpr int kFirstFreeSignal = 34;  // real-time signals below are libc's
+inline constexpr int kLastFreeSignal = 60;   // the bridge into CPython has 61
 inline constexpr std::size_t kProfileMeasuredSize = 128;  // "0.4.2, 0.5.0" and the like
 inline constexpr std::size_t kProfileNoteSize = 256;      // one sentence for the report
 
@@ -50,6 +52,7 @@ struct Profile {
   char dso[kProfilePatterns][kProfilePatternSize];     // glob on the file name of the creating DSO
   char thread[kProfilePatterns][kProfilePatternSize];  // glob on the thread's name
   char python[kProfilePatterns][kProfilePatternSize];  // glob on the module of a Python thread
+  char symbol[kProfilePatterns][kProfilePatternSize];  // exported by the creating DSO, exactly
   // Methods that hand work to it by other means than a queue, and attributes that hold work.
   char python_enqueue[kProfilePythonNames][kProfilePatternSize];
   char python_pending[kProfilePythonNames][kProfilePatternSize];
@@ -69,6 +72,9 @@ struct Profile {
   // FORKMEND_DRAIN_MS is not set; 0: as for all. Longer: its threads are lost in the child when it
   // misses the fork.
   std::uint32_t drain_ms;
+  // Where its policy resumes: its threads wait in system calls of their own, and are parked at a
+  // fork by this signal (reviving/by_signal.h); 0: they are not.
+  std::uint8_t signal;
   // In force only where FORKMEND_PROFILES names it: it matches more than one library.
   std::uint8_t opt_in;
   char measured[kProfileMeasuredSize];  // package versions the profile was measured with

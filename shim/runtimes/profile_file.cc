@@ -173,6 +173,21 @@ class Reader {
     }
   }
 
+  template <class Number>
+  void number_into(Number& field, const toml::node* node, const std::string& what,
+                   const char* wanted, std::int64_t least, std::int64_t most) {
+    if (node == nullptr) return;
+    const auto* number = node->as_integer();
+    if (number == nullptr) {
+      wrong_type(*node, what, wanted);
+    } else if (number->get() < least || number->get() > most) {
+      problem(line_of(*node), what + " is out of range: use " + std::to_string(least) + " to " +
+                                  std::to_string(most));
+    } else {
+      field = static_cast<Number>(number->get());
+    }
+  }
+
   template <std::size_t Count, std::size_t Size>
   std::size_t patterns_into(char (&field)[Count][Size], const toml::node* node,
                             const std::string& what, bool file_name) {
@@ -206,20 +221,22 @@ class Reader {
 
   void read_match(Profile& profile, const toml::node* node, int line) {
     const char* const wanted =
-        "add a [match] table with dso = [\"file name*.so\"], thread = [\"name\"] or python = "
-        "[\"module\"]";
+        "add a [match] table with dso = [\"file name*.so\"], thread = [\"name\"], python = "
+        "[\"module\"] or symbol = [\"exported name\"]";
     if (node == nullptr) {
       problem(line, std::string("nothing to match: ") + wanted);
       return;
     }
-    const toml::table* match = section(*node, "match", wanted, {"dso", "thread", "python"});
+    const toml::table* match = section(*node, "match", wanted, {"dso", "thread", "python", "symbol"});
     if (match == nullptr) return;
     const std::size_t dsos = patterns_into(profile.dso, match->get("dso"), "match.dso", true);
     const std::size_t threads =
         patterns_into(profile.thread, match->get("thread"), "match.thread", false);
     const std::size_t modules =
         patterns_into(profile.python, match->get("python"), "match.python", false);
-    if (dsos + threads + modules == 0)
+    const std::size_t symbols =
+        patterns_into(profile.symbol, match->get("symbol"), "match.symbol", false);
+    if (dsos + threads + modules + symbols == 0)
       problem(line_of(*node), std::string("[match] is empty: ") + wanted);
   }
 
@@ -288,12 +305,12 @@ class Reader {
     int name_line = line;
     if (top_level) {
       unknown_keys(table, "the profile",
-                   {"name", "policy", "settle", "asks_first", "drain_ms", "opt_in", "measured",
-                    "match", "enqueue", "python", "fix", "profile", "settings"});
+                   {"name", "policy", "settle", "asks_first", "drain_ms", "signal", "opt_in",
+                    "measured", "match", "enqueue", "python", "fix", "profile", "settings"});
     } else {
       unknown_keys(table, "[[profile]]",
-                   {"name", "policy", "settle", "asks_first", "drain_ms", "opt_in", "measured",
-                    "match", "enqueue", "python", "fix"});
+                   {"name", "policy", "settle", "asks_first", "drain_ms", "signal", "opt_in",
+                    "measured", "match", "enqueue", "python", "fix"});
     }
 
     if (const toml::node* node = table.get("name")) {
@@ -333,16 +350,10 @@ class Reader {
     flag_into(profile.asks_first, table.get("asks_first"), "asks_first");
     flag_into(profile.opt_in, table.get("opt_in"), "opt_in");
 
-    if (const toml::node* node = table.get("drain_ms")) {
-      const auto* drain = node->as_integer();
-      if (drain == nullptr) {
-        wrong_type(*node, "drain_ms", "write a number of milliseconds");
-      } else if (drain->get() < 1 || drain->get() > kLongestDrainMs) {
-        problem(line_of(*node), "drain_ms is out of range: use 1 to 60000");
-      } else {
-        profile.drain_ms = static_cast<std::uint32_t>(drain->get());
-      }
-    }
+    number_into(profile.drain_ms, table.get("drain_ms"), "drain_ms", "write a number of milliseconds",
+                1, kLongestDrainMs);
+    number_into(profile.signal, table.get("signal"), "signal", "write the number of a real-time signal",
+                kFirstFreeSignal, kLastFreeSignal);
 
     read_measured(profile, table.get("measured"));
     // One that has functions of its own may be for a runtime that registers under its name.

@@ -7,6 +7,7 @@
 #include "shim/base/text.h"
 #include "shim/exiting/exit.h"
 #include "shim/reporting/event.h"
+#include "shim/reviving/by_signal.h"
 #include "shim/reviving/declared.h"
 #include "shim/reviving/quiesce.h"
 #include "shim/runtimes/configuration.h"
@@ -41,6 +42,7 @@ void clear(Runtime& r) {
   r.profile_origin = "none";
   r.policy = Policy::report;
   r.settle = false;
+  r.signal = 0;
   r.drain = settings.drain;
   r.from_api = false;
   r.live.store(0);
@@ -79,6 +81,7 @@ Runtime* for_profile(const configuration::Match& match, const modules::Module* m
   r->policy = configuration::policy_for(r->name, known ? match.profile->policy : Policy::report);
   r->settle = known && match.profile->settle != 0;
   if (known && r->policy != Policy::leave) declared::declare(*match.profile);
+  if (known && resumes(r->policy) && match.profile->signal != 0) by_signal::prepare(*r);
   if (r->policy == Policy::quiesce) reviving::prepare_quiesce(*r);
   if (known && makes_anew(r->policy) && match.profile->drain_ms != 0 && !settings.drain_given)
     r->drain = match.profile->drain_ms * kMillisecond;
@@ -110,7 +113,9 @@ Runtime* attribute(const void* caller, const void* start_symbol) {
   Runtime* r = slot.load(std::memory_order_acquire);
   if (r != nullptr) return r;
   configuration::load();
-  r = for_profile(configuration::find_by_dso(module->path), module);
+  configuration::Match match = configuration::find_by_dso(module->path);
+  if (match.profile == nullptr) match = configuration::find_by_symbol(*module);
+  r = for_profile(match, module);
   Runtime* expected = nullptr;
   if (r != nullptr && !slot.compare_exchange_strong(expected, r)) {
     r->in_use.store(false);  // another thread was first

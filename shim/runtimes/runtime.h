@@ -29,6 +29,7 @@ struct Runtime {
   const char* profile_origin;  // "built in", a file's path, "API" or "none"
   Policy policy;
   bool settle;
+  int signal;         // by which its threads are parked at a fork; 0: they park by themselves
   Nanoseconds drain;  // how long a fork may wait for it
   bool from_api;
   std::atomic<bool> in_use;

@@ -13,6 +13,7 @@
 #include "shim/interpose/c11.h"
 #include "shim/locks/layout.h"
 #include "shim/python/entry.h"
+#include "shim/reviving/by_signal.h"
 #include "shim/reviving/image.h"
 #include "shim/reviving/rerun.h"
 #include "shim/reviving/resume.h"
@@ -51,10 +52,6 @@ void ended(void* record) {
   // Destructors of thread-local objects still run, and may be half way through something at a fork:
   // the record counts until the kernel says that the thread is gone (reap).
   t->state.store(ThreadState::exiting);
-}
-
-void note_mask_of(Stack& s) {
-  sys::call(SYS_rt_sigprocmask, SIG_SETMASK, 0, sys::arg(&s.mask), sizeof s.mask);
 }
 
 // False: another thread is started in its place, and this one is to end.
@@ -125,7 +122,8 @@ FORKMEND_NOINLINE void* trampoline_on_stack(void* record) {
     s->frame = frame;
     s->handle = pthread_self();
     image::see(s->handle, s->base.load() + s->size);
-    note_mask_of(*s);
+    read_mask(*s);
+    if (t->runtime->signal != 0) by_signal::begin(*t, *s);
   }
   void* result;
   pthread_cleanup_push(ended, t);
@@ -172,7 +170,7 @@ int create_thread(Thread* t, pthread_t* handle, const pthread_attr_t* attributes
 void note_mask() {
   Thread* t = self();
   Stack* s = t != nullptr ? t->stack.load(std::memory_order_relaxed) : nullptr;
-  if (s != nullptr) note_mask_of(*s);
+  if (s != nullptr) read_mask(*s);
 }
 
 int make_anew(Thread* t, pthread_t* handle, const pthread_attr_t* attributes) {

@@ -1,5 +1,6 @@
 #include "shim/threads/stacks.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -117,6 +118,10 @@ Stack* take(const pthread_attr_t* attributes, pthread_attr_t& own) {
   s->mask = 0;
   s->destructors = nullptr;
   s->image = nullptr;
+  s->asked.store(false);
+  s->asked_at = 0;
+  s->in_handler = false;
+  s->own_mask_calls = false;
   s->again = false;
   s->base.store(base, std::memory_order_release);
   return s;
@@ -145,3 +150,7 @@ void detached(pthread_t handle) {
 }
 
 }  // namespace forkmend::threads::stacks
+
+void forkmend::threads::read_mask(Stack& s) {
+  sys::call(SYS_rt_sigprocmask, SIG_SETMASK, 0, sys::arg(&s.mask), sizeof s.mask);
+}

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shim/base/clock.h"
 #include "shim/base/token.h"
 #include "shim/reviving/context.h"
 
@@ -43,6 +44,11 @@ struct Stack {
   std::uint64_t mask;        // signals it blocks
   Destructors* destructors;  // of its thread-local objects
   char* image;               // what lay outside of the stack, while it is made anew
+  // For parking by a signal (reviving/by_signal.h).
+  std::atomic<bool> asked;  // the signal was sent, and has not been answered
+  Nanoseconds asked_at;
+  bool in_handler;     // parked there, maybe on an alternate stack
+  bool own_mask_calls;  // it changes its mask by system calls of its own: read it at each park
   // For beginning again in a child (policy rerun).
   bool again;         // it is being made anew for that
   Argument argument;  // what the start routine was given, as it was at its creation
@@ -71,4 +77,10 @@ void joined(pthread_t handle);
 void detached(pthread_t handle);
 
 }  // namespace threads::stacks
+
+namespace threads {
+// Of the calling thread, whose stack it is: the signals it blocks.
+void read_mask(Stack& s);
+}  // namespace threads
+
 }  // namespace forkmend

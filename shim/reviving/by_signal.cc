@@ -1,0 +1,122 @@
+#include "shim/reviving/by_signal.h"
+
+#include <errno.h>
+#include <ucontext.h>
+
+#include "shim/base/signals.h"
+#include "shim/base/syscall.h"
+#include "shim/base/text.h"
+#include "shim/forking/gate.h"
+#include "shim/reporting/event.h"
+#include "shim/reviving/go.h"
+
+namespace forkmend::by_signal {
+namespace {
+
+// A thread inside malloc or the like is asked again after this long.
+constexpr Nanoseconds kPause = 50 * kMicrosecond;
+
+// Who forks: in the child that thread goes on by itself, but has another id.
+int forker_id;
+pthread_t forker;
+
+const void* interrupted_at(void* context) {
+  const auto& machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+  return reinterpret_cast<const void*>(machine.gregs[REG_RIP]);
+#else
+  return reinterpret_cast<const void*>(machine.pc);
+#endif
+}
+
+// Returns in the parent when the gate opens, and a second time in a child where the thread was
+// made anew; then from the handler, with everything that the kernel had put into its frame.
+void on_signal(int, siginfo_t*, void* context) {
+  Thread* t = threads::self();
+  Stack* s = t != nullptr ? t->stack.load(std::memory_order_relaxed) : nullptr;
+  if (s == nullptr) return;
+  const int error = errno;
+  const void* at = interrupted_at(context);
+  // In the library's own code no lock of libc's is held: libc calls none of it back.
+  if (t->runtime != nullptr && t->runtime->signal != 0 && modules::find(at) == t->runtime->dso) {
+    s->in_handler = true;
+    gate::stop(*t, at);
+    s->in_handler = false;
+  }
+  s->asked.store(false);
+  errno = error;
+}
+
+bool is_ours(const sys::KernelSigaction& action) {
+  return reinterpret_cast<const void*>(action.handler) == reinterpret_cast<const void*>(on_signal);
+}
+
+bool reserve(int signal) {
+  sys::KernelSigaction present{};
+  if (!sys::read_action(signal, present)) return false;
+  if (is_ours(present)) return true;
+  if (present.handler != SIG_DFL) return false;
+  struct sigaction action {};
+  action.sa_sigaction = on_signal;
+  // Go and others run on stacks too small for a signal frame; a wait that can be restarted is.
+  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  sigfillset(&action.sa_mask);
+  return sigaction(signal, &action, nullptr) == 0;
+}
+
+void switch_off(Runtime& r, std::string_view what) {
+  Text<160> reason;
+  reason.format("signal {}, which the profile of {} names, {}; name another", r.signal, r.name, what);
+  report_off("resume by signal", reason.view());
+  r.signal = 0;
+}
+
+}  // namespace
+
+void prepare(Runtime& r) {
+  r.signal = r.profile->signal;
+  if (reserve(r.signal)) return;
+  switch_off(r, "is handled or ignored by the program");
+  r.policy = Policy::report;
+}
+
+void begin(const Thread& t, Stack& s) {
+  s.own_mask_calls = true;
+  const unsigned long mask = sys::signal_bit(t.runtime->signal);
+  sys::call(SYS_rt_sigprocmask, SIG_UNBLOCK, sys::arg(&mask), 0, sizeof mask);
+}
+
+void before_fork() {
+  bool any = false;
+  runtimes::for_each([&](Runtime& r) {
+    if (r.signal == 0 || r.live.load(std::memory_order_relaxed) == 0) return;
+    sys::KernelSigaction present{};
+    if (sys::read_action(r.signal, present) && is_ours(present)) {
+      any = true;
+    } else {
+      switch_off(r, "was taken by the program after the library was loaded");
+    }
+  });
+  if (!any) return;
+  forker_id = sys::gettid();
+  forker = pthread_self();
+}
+
+void ask(const Thread& t, Nanoseconds at) {
+  Stack* s = t.stack.load();
+  const int tid = t.tid.load(std::memory_order_relaxed);
+  if (s == nullptr || tid == 0 || t.state.load() != ThreadState::running) return;
+  if (at < s->asked_at) s->asked_at = 0;  // of an earlier fork
+  if (s->asked_at != 0 && at - s->asked_at < kPause) return;
+  if (s->asked.exchange(true)) return;
+  s->asked_at = at;
+  if (sys::call(SYS_tgkill, sys::getpid(), tid, t.runtime->signal) < 0) s->asked.store(false);
+}
+
+void went_on(const Thread& t, int id_before) {
+  go::renew_id(t.handle, id_before, t.tid.load(std::memory_order_relaxed));
+}
+
+void forker_went_on() { go::renew_id(forker, forker_id, sys::getpid()); }
+
+}  // namespace forkmend::by_signal
