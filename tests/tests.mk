@@ -30,16 +30,16 @@ test-aarch64: ## cross-compiled for aarch64: the engine's unit tests and some vi
 tests: victims unit-tests
 
 # --- victims: one file a program ----------------------------------------------------------------------
-VICTIM_LIBRARIES := atfork_log callback_pool constructor_fork constructor_first exit_entry spin_queue
+VICTIM_LIBRARIES := atfork_log callback_pool constructor_fork constructor_first exit_entry spin_queue inline_pool
 # Built in ways of their own, below.
-VICTIM_SPECIAL := $(VICTIM_LIBRARIES) fork_in_constructor loaded_after exit_spdlog declared
+VICTIM_SPECIAL := $(VICTIM_LIBRARIES) fork_in_constructor loaded_after exit_spdlog declared by_signal
 VICTIM_SOURCES := $(wildcard tests/programs/*.cc)
 VICTIMS := primitive $(filter-out $(VICTIM_SPECIAL),$(VICTIM_SOURCES:tests/programs/%.cc=%))
 VICTIM_FLAGS := -std=c++20 -O2 -g $(WARNINGS) -pthread -I. -Iinclude
 
 .PHONY: victims
 victims: $(VICTIMS:%=$(T)/%) $(VICTIM_LIBRARIES:%=$(T)/lib%.so) $(T)/fork_in_constructor \
-         $(T)/loaded_after $(T)/declared $(T)/declared-lazy $(if $(WITHOUT_SPDLOG),,$(T)/exit_spdlog) $(T)/sanitized-asan $(T)/sanitized-tsan $(T)/setuid header-programs
+         $(T)/loaded_after $(T)/declared $(T)/declared-lazy $(T)/by_signal $(if $(WITHOUT_SPDLOG),,$(T)/exit_spdlog) $(T)/sanitized-asan $(T)/sanitized-tsan $(T)/setuid header-programs
 
 $(T)/%: tests/programs/%.cc
 	@mkdir -p $(@D)
@@ -71,6 +71,8 @@ $(T)/declared-lazy: DECLARED_FLAGS := -Wl,-z,lazy
 $(T)/declared $(T)/declared-lazy: tests/programs/declared.cc tests/programs/spin_queue.h $(T)/libspin_queue.so
 	$(Q)$(CXX) $(VICTIM_FLAGS) $< $(T)/libspin_queue.so -o $@ $(DECLARED_FLAGS) -Wl,-rpath,'$$ORIGIN'
 $(T)/libspin_queue.so: tests/programs/spin_queue.h
+$(T)/by_signal: tests/programs/by_signal.cc tests/programs/inline_pool.h $(T)/libinline_pool.so
+	$(Q)$(CXX) $(VICTIM_FLAGS) $< $(T)/libinline_pool.so -o $@ -Wl,-rpath,'$$ORIGIN'
 
 # Calls that the compiler checks, whatever the distribution's own default is.
 $(T)/fortified_poll: VICTIM_FLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2

@@ -9,6 +9,7 @@
 #include "shim/forking/gate.h"
 #include "shim/reporting/event.h"
 #include "shim/reviving/go.h"
+#include "shim/reviving/image.h"
 
 namespace forkmend::by_signal {
 namespace {
@@ -16,9 +17,11 @@ namespace {
 // A thread inside malloc or the like is asked again after this long.
 constexpr Nanoseconds kPause = 50 * kMicrosecond;
 
-// Who forks: in the child that thread goes on by itself, but has another id.
-int forker_id;
+FORKMEND_TLS int id_at_fork;  // of this thread, when it forked last
+
+// In a child: the thread that forked goes on by itself, but has another id.
 pthread_t forker;
+int forker_was;
 
 const void* interrupted_at(void* context) {
   const auto& machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
@@ -69,19 +72,22 @@ void switch_off(Runtime& r, std::string_view what) {
   reason.format("signal {}, which the profile of {} names, {}; name another", r.signal, r.name, what);
   report_off("resume by signal", reason.view());
   r.signal = 0;
+  r.policy = Policy::report;
 }
 
 }  // namespace
 
 void prepare(Runtime& r) {
+  // A thread that cannot be resumed need not be stopped.
+  if (!image::probe() || modules::has_allocator()) {
+    r.policy = Policy::report;
+    return;
+  }
   r.signal = r.profile->signal;
-  if (reserve(r.signal)) return;
-  switch_off(r, "is handled or ignored by the program");
-  r.policy = Policy::report;
+  if (!reserve(r.signal)) switch_off(r, "is handled or ignored by the program");
 }
 
-void begin(const Thread& t, Stack& s) {
-  s.own_mask_calls = true;
+void unblock(const Thread& t) {
   const unsigned long mask = sys::signal_bit(t.runtime->signal);
   sys::call(SYS_rt_sigprocmask, SIG_UNBLOCK, sys::arg(&mask), 0, sizeof mask);
 }
@@ -97,9 +103,13 @@ void before_fork() {
       switch_off(r, "was taken by the program after the library was loaded");
     }
   });
-  if (!any) return;
-  forker_id = sys::gettid();
+  if (any) id_at_fork = sys::gettid();
+}
+
+void after_fork_child(const ChildEntry&) {
+  if (id_at_fork == 0) return;
   forker = pthread_self();
+  forker_was = id_at_fork;
 }
 
 void ask(const Thread& t, Nanoseconds at) {
@@ -117,6 +127,6 @@ void went_on(const Thread& t, int id_before) {
   go::renew_id(t.handle, id_before, t.tid.load(std::memory_order_relaxed));
 }
 
-void forker_went_on() { go::renew_id(forker, forker_id, sys::getpid()); }
+void forker_went_on() { go::renew_id(forker, forker_was, sys::getpid()); }
 
 }  // namespace forkmend::by_signal

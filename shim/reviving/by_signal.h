@@ -23,11 +23,12 @@ namespace forkmend::by_signal {
 // handles it itself that is reported, and the runtime's policy becomes `report`.
 void prepare(Runtime& r);
 
-// In a new thread of such a runtime, on its own stack: the signal must not be blocked.
-void begin(const Thread& t, Stack& s);
+// In a thread of a runtime with a signal that begins, or has changed its mask: unblocks the signal.
+void unblock(const Thread& t);
 
-// At a fork, in the forking thread: remembers it, and sees that the signals are still ours.
+// At a fork, in the forking thread: notes its id, and sees that the signals are still ours.
 void before_fork();
+void after_fork_child(const ChildEntry&);
 
 // Behind the closed gate: asks a thread that is not parked to park, unless it has yet to answer.
 // `at`: time since some moment.

@@ -347,12 +347,14 @@ class Rebuild {
     });
   }
 
-  // Renews a pipe only if the runtime alone has both its ends: `own`, or one noted as such.
+  // `own`: the runtime signals to itself by it. The parent may have read what was in it at the fork:
+  // one wake-up too many is harmless, one less may be missed for ever. A pipe is renewed only if the
+  // runtime alone has both its ends: such a one, or one noted as a pair.
   void renew(int fd, bool own = false) {
     if (done(fd)) return;
     Link link;
     read_link(fd, link);
-    if (is(link, "anon_inode:[eventfd]")) return renew_eventfd(fd);
+    if (is(link, "anon_inode:[eventfd]")) return renew_eventfd(fd, own);
     if (is(link, "anon_inode:[timerfd]")) return renew_timerfd(fd);
     if (is(link, "pipe:")) return renew_pipe(fd, link, own);
     if (is(link, "socket:")) return renew_socket(fd, link);
@@ -370,12 +372,13 @@ class Rebuild {
     });
   }
 
-  void renew_eventfd(int fd) {
+  void renew_eventfd(int fd, bool own) {
     std::uint64_t count, id;
     bool semaphore;
     if (!eventfd_facts(fd, count, id, semaphore)) return fail(-ENOSYS);
     const long fresh = sys::call(SYS_eventfd2, 0, EFD_FLAGS | (semaphore ? 1 : 0));
     if (fresh < 0) return fail(fresh);
+    if (own && count == 0) count = 1;
     if (count > 0) sys::write(static_cast<int>(fresh), &count, kEventfd);
     if (id != ~std::uint64_t{0}) {
       for_each_descriptor([&](int other, const Link& link) {
@@ -427,7 +430,7 @@ class Rebuild {
       const bool writes = (sys::call(SYS_fcntl, end, F_GETFL) & O_ACCMODE) != O_RDONLY;
       if (!writes && unread == 0) sys::call(SYS_ioctl, end, FIONREAD, sys::arg(&unread));
     });
-    fill(fresh[1], unread);
+    fill(fresh[1], own && unread == 0 ? 1 : unread);
     for_each_same(link, [&](int end) {
       const bool writes = (sys::call(SYS_fcntl, end, F_GETFL) & O_ACCMODE) != O_RDONLY;
       replace(end, fresh[writes ? 1 : 0]);

@@ -357,7 +357,7 @@ void revive_eager() {
   });
 }
 
-void after_fork_child(const ChildEntry&) {
+void after_fork_child(const ChildEntry& entry) {
   int count = 0;
   for (int i = 0; i < runtimes::highest(); i++) {
     Runtime& r = runtimes::at(i);
@@ -369,6 +369,7 @@ void after_fork_child(const ChildEntry&) {
     if (lost) count++;
   }
   pending.store(count, std::memory_order_relaxed);
+  by_signal::after_fork_child(entry);
   // Caught in the middle of a revival of another thread's: that thread is lost, the revival too.
   revival.busy.store(0, std::memory_order_relaxed);
   inside = false;

@@ -123,7 +123,10 @@ FORKMEND_NOINLINE void* trampoline_on_stack(void* record) {
     s->handle = pthread_self();
     image::see(s->handle, s->base.load() + s->size);
     read_mask(*s);
-    if (t->runtime->signal != 0) by_signal::begin(*t, *s);
+    if (t->runtime->signal != 0) {
+      s->own_mask_calls = true;
+      by_signal::unblock(*t);
+    }
   }
   void* result;
   pthread_cleanup_push(ended, t);
@@ -170,7 +173,9 @@ int create_thread(Thread* t, pthread_t* handle, const pthread_attr_t* attributes
 void note_mask() {
   Thread* t = self();
   Stack* s = t != nullptr ? t->stack.load(std::memory_order_relaxed) : nullptr;
-  if (s != nullptr) read_mask(*s);
+  if (s == nullptr) return;
+  if (s->own_mask_calls) by_signal::unblock(*t);
+  read_mask(*s);
 }
 
 int make_anew(Thread* t, pthread_t* handle, const pthread_attr_t* attributes) {

@@ -7,36 +7,17 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
+
+#include "tests/programs/raw_syscall.h"
 
 namespace {
 
 std::atomic<SpinJob*> newest{nullptr};
 std::atomic<int> running{0};
 
-// Not through libc: nothing can be interposed.
 long futex(std::atomic<int>* word, long operation, long value) {
-#if defined(__x86_64__)
-  long result = SYS_futex;
-  register long timeout asm("r10") = 0;
-  asm volatile("syscall"
-               : "+a"(result)
-               : "D"(word), "S"(operation), "d"(value), "r"(timeout)
-               : "rcx", "r11", "memory");
-  return result;
-#else
-  register long number asm("x8") = SYS_futex;
-  register long result asm("x0") = reinterpret_cast<long>(word);
-  register long second asm("x1") = operation;
-  register long third asm("x2") = value;
-  register long timeout asm("x3") = 0;
-  asm volatile("svc 0"
-               : "+r"(result)
-               : "r"(number), "r"(second), "r"(third), "r"(timeout)
-               : "memory");
-  return result;
-#endif
+  return raw_syscall(SYS_futex, reinterpret_cast<long>(word), operation, value);
 }
 
 void push(SpinJob* job) {
