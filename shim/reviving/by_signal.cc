@@ -69,7 +69,8 @@ bool reserve(int signal) {
 
 void switch_off(Runtime& r, std::string_view what) {
   Text<160> reason;
-  reason.format("signal {}, which the profile of {} names, {}; name another", r.signal, r.name, what);
+  reason.format("signal {}, which the profile of {} names, {}; name another", r.signal, r.name,
+                what);
   report_off("resume by signal", reason.view());
   r.signal = 0;
   r.policy = Policy::report;
@@ -85,6 +86,8 @@ void prepare(Runtime& r) {
   }
   r.signal = r.profile->signal;
   if (!reserve(r.signal)) switch_off(r, "is handled or ignored by the program");
+  if (r.policy == Policy::resume && go::is_go(*r.dso) && !go::watch_calls(*r.dso))
+    r.policy = Policy::eager;
 }
 
 void unblock(const Thread& t) {
@@ -97,11 +100,11 @@ void before_fork() {
   runtimes::for_each([&](Runtime& r) {
     if (r.signal == 0 || r.live.load(std::memory_order_relaxed) == 0) return;
     sys::KernelSigaction present{};
-    if (sys::read_action(r.signal, present) && is_ours(present)) {
-      any = true;
-    } else {
-      switch_off(r, "was taken by the program after the library was loaded");
-    }
+    if (!sys::read_action(r.signal, present) || !is_ours(present))
+      return switch_off(r, "was taken by the program after the library was loaded");
+    any = true;
+    if (r.policy == Policy::resume && go::is_go(*r.dso) && !go::watches_calls(*r.dso))
+      r.policy = Policy::eager;  // a context function of the program's own
   });
   if (any) id_at_fork = sys::gettid();
 }

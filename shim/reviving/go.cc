@@ -6,12 +6,60 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shim/base/armed.h"
 #include "shim/base/syscall.h"
+#include "shim/forking/protocol.h"
 #include "shim/reviving/image.h"
+#include "shim/reviving/resume.h"
+#include "shim/runtimes/dynamic.h"
+#include "shim/runtimes/runtime.h"
 
 namespace forkmend::go {
 namespace {
 
+// --- calls from C into Go ------------------------------------------------------------------------
+// Go's runtime/cgo: gcc_libinit.c and libcgo.h of 1.19 and 1.26. The context function is called
+// with a word to fill in, which stays 0: Go then takes no notice.
+
+using ContextFunction = void (*)(std::uintptr_t* context);
+struct TracebackFunctions {
+  void* traceback;
+  ContextFunction context;
+  void* symbolizer;
+};
+
+template <class Function>
+Function* function(const dynamic::Image& image, const char* name) {
+  return reinterpret_cast<Function*>(image.find(name));
+}
+
+// Go up to 1.25; from 1.26 on the three are set together.
+constexpr const char* kSetContext = "x_cgo_set_context_function";
+constexpr const char* kSetAll = "x_cgo_set_traceback_functions";
+
+void on_call(std::uintptr_t*) {
+  if (child_unannounced()) forking::notice_child();
+  if (FORKMEND_LIKELY(resume::pending.load(std::memory_order_relaxed) == 0)) return;
+  Runtime* r = runtimes::of_caller(__builtin_return_address(0));
+  if (r != nullptr) resume::revive(*r);
+}
+
+ContextFunction context_function(const dynamic::Image& image) {
+  auto* get = function<ContextFunction()>(image, "_cgo_get_context_function");
+  return get != nullptr ? get() : nullptr;
+}
+
+void set_context_function(const dynamic::Image& image) {
+  if (auto* set = function<void(ContextFunction)>(image, kSetContext)) return set(on_call);
+  auto* set_all = function<void(TracebackFunctions*)>(image, kSetAll);
+  auto* traceback = function<void*()>(image, "_cgo_get_traceback_function");
+  auto* symbolizer = function<void*()>(image, "_cgo_get_symbolizer_function");
+  if (set_all == nullptr || traceback == nullptr || symbolizer == nullptr) return;
+  TracebackFunctions functions{traceback(), on_call, symbolizer()};
+  set_all(&functions);
+}
+
+// --- a thread's record ---------------------------------------------------------------------------
 // Go's runtime/runtime2.go, the same from 1.14 to 1.26: a goroutine begins with its stack (two
 // words), two stack guards, the innermost panic and defer, and its M; an M with its g0, the
 // goroutine of the thread's own stack. The id (procid) is among the first twenty words of an M.
@@ -42,6 +90,21 @@ bool read_m(Word goroutine, Word& at, M& m) {
 }
 
 }  // namespace
+
+bool is_go(const modules::Module& library) {
+  const dynamic::Image image(library);
+  return image.find(kSetContext) != nullptr || image.find(kSetAll) != nullptr;
+}
+
+bool watch_calls(const modules::Module& library) {
+  const dynamic::Image image(library);
+  if (context_function(image) == nullptr) set_context_function(image);
+  return context_function(image) == on_call;
+}
+
+bool watches_calls(const modules::Module& library) {
+  return context_function(dynamic::Image(library)) == on_call;
+}
 
 bool renew_id(pthread_t thread, int before, int now) {
   std::size_t size;

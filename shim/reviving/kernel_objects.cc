@@ -347,9 +347,9 @@ class Rebuild {
     });
   }
 
-  // `own`: the runtime signals to itself by it. The parent may have read what was in it at the fork:
-  // one wake-up too many is harmless, one less may be missed for ever. A pipe is renewed only if the
-  // runtime alone has both its ends: such a one, or one noted as a pair.
+  // `own`: the runtime signals to itself by it. The parent may have read what was in it at the
+  // fork: one wake-up too many is harmless, one less may be missed for ever. A pipe is renewed only
+  // if the runtime alone has both its ends: such a one, or one noted as a pair.
   void renew(int fd, bool own = false) {
     if (done(fd)) return;
     Link link;

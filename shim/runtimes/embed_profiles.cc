@@ -45,15 +45,14 @@ std::string patterns(const char (&field)[Count][Size]) {
 std::string initialiser(const Profile& profile) {
   return std::string("{") + literal(profile.name) + ",\n " + patterns(profile.dso) + ",\n " +
          patterns(profile.thread) + ",\n " + patterns(profile.python) + ",\n " +
-         patterns(profile.symbol) + ",\n " +
-         patterns(profile.python_enqueue) + ",\n " + patterns(profile.python_pending) + ",\n " +
-         patterns(profile.enqueue_symbol) + ",\n " + patterns(profile.enqueue_dso) +
+         patterns(profile.symbol) + ",\n " + patterns(profile.python_enqueue) + ",\n " +
+         patterns(profile.python_pending) + ",\n " + patterns(profile.enqueue_symbol) + ",\n " +
+         patterns(profile.enqueue_dso) +
          ",\n ::forkmend::Policy::" + kPolicyNames[static_cast<std::size_t>(profile.policy)] +
          ",\n " + (profile.settle != 0 ? "1" : "0") + ", " + (profile.asks_first != 0 ? "1" : "0") +
-         ",\n " + std::to_string(profile.drain_ms) + ", " +
-         std::to_string(profile.signal) + ", " + (profile.opt_in != 0 ? "1" : "0") +
-         ",\n " + literal(profile.measured) + ",\n " + literal(profile.fix_now) + ",\n " +
-         literal(profile.fix_code) + "},\n";
+         ",\n " + std::to_string(profile.drain_ms) + ", " + std::to_string(profile.signal) + ", " +
+         (profile.opt_in != 0 ? "1" : "0") + ",\n " + literal(profile.measured) + ",\n " +
+         literal(profile.fix_now) + ",\n " + literal(profile.fix_code) + "},\n";
 }
 
 int embed(const char* out_path, const std::vector<std::string>& paths) {

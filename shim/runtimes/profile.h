@@ -42,8 +42,8 @@ inline constexpr std::size_t kProfilePatternSize = 96;  // longest wheel name me
 inline constexpr std::size_t kProfilePythonNames = 4;   // methods or attributes of one class
 inline constexpr std::size_t kProfileSymbols = 8;       // functions by which one library takes work
 inline constexpr std::size_t kProfileSymbolSize = 160;  // a mangled member with four parameters
-inline constexpr int kFirstFreeSignal = 34;  // real-time signals below are libc's
-inline constexpr int kLastFreeSignal = 60;   // the bridge into CPython has 61
+inline constexpr int kFirstFreeSignal = 34;             // real-time signals below are libc's
+inline constexpr int kLastFreeSignal = 60;              // the bridge into CPython has 61
 inline constexpr std::size_t kProfileMeasuredSize = 128;  // "0.4.2, 0.5.0" and the like
 inline constexpr std::size_t kProfileNoteSize = 256;      // one sentence for the report
 

@@ -227,7 +227,8 @@ class Reader {
       problem(line, std::string("nothing to match: ") + wanted);
       return;
     }
-    const toml::table* match = section(*node, "match", wanted, {"dso", "thread", "python", "symbol"});
+    const toml::table* match =
+        section(*node, "match", wanted, {"dso", "thread", "python", "symbol"});
     if (match == nullptr) return;
     const std::size_t dsos = patterns_into(profile.dso, match->get("dso"), "match.dso", true);
     const std::size_t threads =
@@ -350,10 +351,10 @@ class Reader {
     flag_into(profile.asks_first, table.get("asks_first"), "asks_first");
     flag_into(profile.opt_in, table.get("opt_in"), "opt_in");
 
-    number_into(profile.drain_ms, table.get("drain_ms"), "drain_ms", "write a number of milliseconds",
-                1, kLongestDrainMs);
-    number_into(profile.signal, table.get("signal"), "signal", "write the number of a real-time signal",
-                kFirstFreeSignal, kLastFreeSignal);
+    number_into(profile.drain_ms, table.get("drain_ms"), "drain_ms",
+                "write a number of milliseconds", 1, kLongestDrainMs);
+    number_into(profile.signal, table.get("signal"), "signal",
+                "write the number of a real-time signal", kFirstFreeSignal, kLastFreeSignal);
 
     read_measured(profile, table.get("measured"));
     // One that has functions of its own may be for a runtime that registers under its name.

@@ -47,7 +47,7 @@ struct Stack {
   // For parking by a signal (reviving/by_signal.h).
   std::atomic<bool> asked;  // the signal was sent, and has not been answered
   Nanoseconds asked_at;
-  bool in_handler;     // parked there, maybe on an alternate stack
+  bool in_handler;      // parked there, maybe on an alternate stack
   bool own_mask_calls;  // it changes its mask by system calls of its own: read it at each park
   // For beginning again in a child (policy rerun).
   bool again;         // it is being made anew for that

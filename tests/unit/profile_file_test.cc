@@ -33,10 +33,12 @@ name = "statsig"
 policy = "drain"
 settle = true
 asks_first = true
+signal = 60
 measured = ["0.4.2", "0.5.0"]
 [match]
 dso = ["a*.so", "b.so"]
 thread = ["worker-*"]
+symbol = ["entry"]
 [fix]
 now = "A=b"
 code = "say \"so\""
@@ -49,6 +51,8 @@ code = "say \"so\""
   CHECK(profile.policy == Policy::drain);
   CHECK(profile.settle == 1);
   CHECK(profile.asks_first == 1);
+  CHECK(profile.signal == 60);
+  CHECK(std::string(profile.symbol[0]) == "entry");
   CHECK(std::string(profile.measured) == "0.4.2, 0.5.0");
   CHECK(std::string(profile.dso[0]) == "a*.so");
   CHECK(std::string(profile.dso[1]) == "b.so");
@@ -120,6 +124,9 @@ TEST_CASE("each problem has its line, and the profile is not delivered") {
       "f:4: the pattern \"/usr/lib/x.so\" can never match: ");
   one("name = \"a,b\"\npolicy = \"drain\"\n[match]\ndso = [\"x\"]\n", "f:1: the name \"a,b\" ");
   one("settle = \"no\"\n" + kGood, "f:1: settle is a string: ");
+  one("drain_ms = 0\n" + kGood, "f:1: drain_ms is out of range: use 1 to 60000");
+  one("signal = 9\n" + kGood, "f:1: signal is out of range: use 34 to 60");
+  one("signal = \"SIGRTMAX\"\n" + kGood, "f:1: signal is a string: ");
   one("measured = \"1\"\n" + kGood, "f:1: measured is a string: ");
   one("fix = 1\n" + kGood, "f:1: fix is an integer: ");
   one("profile = 1\n", "f:1: profile is an integer: ");

@@ -59,7 +59,7 @@ GO = PackageSet(
     "Go c-shared", "1.19 (Debian)", (),
     (
         Program("libgowork.so", SOURCES / "go_work.go",
-                ("go", "build", "-buildmode=c-shared", "-o", "{out}", "{source}")),
+                ("/usr/lib/go/bin/go", "build", "-buildmode=c-shared", "-o", "{out}", "{source}")),
         compiled("go_loop", "go_loop.cc", "-L{site}", "-lgowork", "-Wl,-rpath,$ORIGIN"),
     ),
 )  # fmt: skip
@@ -161,7 +161,7 @@ CASES = [
     *(case for operation in ("region", "tasks")
       for case in idle_and_busy("libgomp/" + operation, LIBGOMP, "program:openmp", operation, ALWAYS, small=True)),
     *(case for operation in ("goroutines", "collect", "echo")
-      for case in idle_and_busy("go/" + operation, GO, "program:go_loop", operation, ALWAYS)),
+      for case in idle_and_busy("go/" + operation, GO, "program:go_loop", operation, ALWAYS, profile="+go")),
     *(case for operation in ("produce", "flush")
       for case in idle_and_busy("librdkafka/" + operation, LIBRDKAFKA, "program:kafka_producer", operation, ALWAYS,
                                 profile="+librdkafka")),

@@ -1,4 +1,5 @@
-// What every compiled victim of the catalogue uses: a loop of forks that tells the driver each step.
+// What every compiled victim of the catalogue uses: a loop of forks that tells the driver each
+// step.
 //
 //   PROGRAM OPERATION [--first N] [--count N] [--busy]
 //
@@ -80,6 +81,18 @@ inline bool preloaded() {
     found = std::strstr(line, "/libforkmend.so") != nullptr;
   if (maps != nullptr) std::fclose(maps);
   return found;
+}
+
+// Threads of this process, by the kernel.
+inline int count_tasks() {
+  FILE* file = std::fopen("/proc/self/status", "re");
+  char line[256];
+  int tasks = -1;
+  while (file != nullptr && std::fgets(line, sizeof line, file) != nullptr) {
+    if (std::sscanf(line, "Threads: %d", &tasks) == 1) break;
+  }
+  if (file != nullptr) std::fclose(file);
+  return tasks;
 }
 
 // Memory that parent and children share, so that what a child did is seen when it is gone.

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-var turns int64
+var turns, disturbances int64
 
 // Goroutines starts eight goroutines and adds up what they send.
 //
@@ -50,46 +50,81 @@ func Collect() C.int {
 //
 //export Echo
 func Echo() C.int {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	near, far, err := connection()
 	if err != nil {
 		return 1
 	}
-	defer listener.Close()
+	defer near.Close()
 	go func() {
-		for {
-			connection, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				io.Copy(connection, connection)
-				connection.Close()
-			}()
-		}
+		io.Copy(far, far)
+		far.Close()
 	}()
-	connection, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		return 2
-	}
-	defer connection.Close()
-	connection.SetDeadline(time.Now().Add(10 * time.Second))
-	buffer := make([]byte, 4)
+	near.SetDeadline(time.Now().Add(10 * time.Second))
 	for i := 0; i < 5; i++ {
-		if _, err := connection.Write([]byte("abcd")); err != nil {
-			return 3
-		}
-		if _, err := io.ReadFull(connection, buffer); err != nil {
-			return 4
+		if exchange(near) != nil {
+			return 2
 		}
 		time.Sleep(200 * time.Microsecond)
 	}
 	return 0
 }
 
-// Busy starts pairs of goroutines that allocate and wake each other for ever.
+// Both ends of a new one.
+func connection() (near, far net.Conn, err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return
+	}
+	defer listener.Close()
+	accepted := make(chan net.Conn, 1)
+	go func() {
+		connection, _ := listener.Accept()
+		accepted <- connection
+	}()
+	near, err = net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		return
+	}
+	if far = <-accepted; far == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	return
+}
+
+func exchange(connection net.Conn) error {
+	buffer := make([]byte, 4)
+	if _, err := connection.Write([]byte("abcd")); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(connection, buffer)
+	return err
+}
+
+// Disturbances counts what went wrong on Busy's own connection. A child finds its parent's dead, as
+// it should.
+//
+//export Disturbances
+func Disturbances() C.int {
+	return C.int(atomic.LoadInt64(&disturbances))
+}
+
+// Busy starts pairs of goroutines that allocate and wake each other for ever, and one that sends and
+// receives.
 //
 //export Busy
 func Busy(pairs C.int) {
+	near, far, err := connection()
+	if err != nil {
+		atomic.AddInt64(&disturbances, 1)
+		return
+	}
+	go io.Copy(far, far)
+	go func() {
+		for exchange(near) == nil {
+			time.Sleep(100 * time.Microsecond)
+		}
+		atomic.AddInt64(&disturbances, 1)
+	}()
 	for i := 0; i < int(pairs); i++ {
 		there, back := make(chan int), make(chan int)
 		go func() {
