@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <new>
 
 #include "shim/base/real.h"
 #include "shim/base/syscall.h"
@@ -36,6 +37,7 @@ struct Layout {
   Range libc;
   Range rseq;
   std::size_t keys, key_tables, keys_used;
+  std::size_t keys_stored;  // bytes of them in an image
   std::size_t cleanup;
   std::size_t cancel_state;
   unsigned char cancel_mask;
@@ -47,6 +49,10 @@ bool probed;
 constexpr int kMostNoted = 8;  // CPython keeps it in two places at most
 std::ptrdiff_t noted[kMostNoted];
 std::atomic<int> noted_count{0};
+
+constexpr std::size_t kWord = sizeof(std::uint64_t);
+
+std::size_t keys_size() { return at.keys_used + 1 - at.keys; }
 
 char* block_of(pthread_t thread) { return reinterpret_cast<char*>(thread); }
 
@@ -132,6 +138,7 @@ bool find_keys() {
     at.keys = value - 8 - key * kKeyData;
     at.key_tables = at.keys + kFirstKeys * kKeyData;
     at.keys_used = at.key_tables + kKeyTables * sizeof(void*);
+    at.keys_stored = (keys_size() + kWord - 1) & ~(kWord - 1);
     found = at.keys_used < kBlock && read<const char*>(block + at.key_tables) == block + at.keys &&
             read<char>(block + at.keys_used) == 1;
   }
@@ -209,7 +216,9 @@ const char* find_everything() {
   return nullptr;
 }
 
-void copy_but(char* to, const char* from, std::ptrdiff_t lo, std::ptrdiff_t hi) {
+// The parts of [lo, hi) that are not libc's own: void visit(from, to).
+template <class Visit>
+void for_each_own(std::ptrdiff_t lo, std::ptrdiff_t hi, Visit&& visit) {
   for (std::ptrdiff_t i = lo; i < hi;) {
     std::ptrdiff_t end = hi;
     for (const Range& skipped : {at.libc, at.rseq}) {
@@ -220,9 +229,26 @@ void copy_but(char* to, const char* from, std::ptrdiff_t lo, std::ptrdiff_t hi) 
       }
     }
     if (i >= end) continue;
-    memcpy(to + i, from + i, static_cast<std::size_t>(end - i));
+    visit(i, end);
     i = end;
   }
+}
+
+// --- an image: this, the values of keys, and static TLS from `used` to the thread block. What lies
+// below that is zero: libc keeps some for libraries that are loaded later.
+
+struct Image {
+  void* dtv;
+  Rest rest;
+  std::ptrdiff_t used;
+  char* keys() { return reinterpret_cast<char*>(this + 1); }
+  char* storage() { return keys() + at.keys_stored; }
+};
+
+std::ptrdiff_t first_used(const char* block) {
+  std::ptrdiff_t i = -static_cast<std::ptrdiff_t>(at.static_tls);
+  while (i < 0 && read<std::uint64_t>(block + i) == 0) i += kWord;
+  return i;
 }
 
 }  // namespace
@@ -236,13 +262,7 @@ bool probe() {
   return at.known;
 }
 
-namespace {
-
-std::size_t keys_size() { return at.keys_used + 1 - at.keys; }
-
-}  // namespace
-
-std::size_t size() { return at.whole; }
+std::size_t most() { return sizeof(Image) + at.keys_stored + at.whole; }
 
 bool see(pthread_t thread, const char* top) {
   const auto block = static_cast<std::size_t>(top - block_of(thread));
@@ -256,21 +276,35 @@ const char* static_storage(pthread_t thread, std::size_t& size) {
   return block_of(thread) - at.static_tls;
 }
 
-void take(pthread_t lost, char* out) {
-  memcpy(out, block_of(lost) - at.static_tls, at.static_tls + kBlock);
+std::size_t take(pthread_t lost, char* out) {
+  const char* block = block_of(lost);
+  auto* image = new (out) Image;
+  image->dtv = read<void*>(block + kDtv);
+  image->rest.cleanup = read<void*>(block + at.cleanup);
+  image->rest.locale = read<locale_t>(block + at.locale);
+  image->rest.cancel_disabled = (block[at.cancel_state] & at.cancel_mask) != 0;
+  image->used = first_used(block);
+  memcpy(image->keys(), block + at.keys, keys_size());
+  const auto storage = static_cast<std::size_t>(-image->used);
+  memcpy(image->storage(), block + image->used, storage);
+  return sizeof(Image) + at.keys_stored + storage;
 }
 
-void put_back(const char* image, Fresh& fresh, Rest& rest) {
+void put_back(char* from, Fresh& fresh, Rest& rest) {
   char* block = block_of(pthread_self());
-  const char* old = image + at.static_tls;  // so that offsets are the same in both
+  auto* image = reinterpret_cast<Image*>(from);
   fresh.dtv = read<void*>(block + kDtv);
   memcpy(fresh.keys, block + at.keys, keys_size());
-  copy_but(block, old, -static_cast<std::ptrdiff_t>(at.static_tls), 0);
-  write(block + kDtv, read<void*>(old + kDtv));
-  memcpy(block + at.keys, old + at.keys, keys_size());
-  rest.cleanup = read<void*>(old + at.cleanup);
-  rest.locale = read<locale_t>(old + at.locale);
-  rest.cancel_disabled = (old[at.cancel_state] & at.cancel_mask) != 0;
+  for_each_own(-static_cast<std::ptrdiff_t>(at.static_tls), image->used,
+               [&](std::ptrdiff_t lo, std::ptrdiff_t hi) {
+                 memset(block + lo, 0, static_cast<std::size_t>(hi - lo));
+               });
+  for_each_own(image->used, 0, [&](std::ptrdiff_t lo, std::ptrdiff_t hi) {
+    memcpy(block + lo, image->storage() + (lo - image->used), static_cast<std::size_t>(hi - lo));
+  });
+  write(block + kDtv, image->dtv);
+  memcpy(block + at.keys, image->keys(), keys_size());
+  rest = image->rest;
 }
 
 void take_out(const Fresh& fresh) {

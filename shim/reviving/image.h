@@ -24,15 +24,15 @@ bool probe();
 // if they cannot belong together. Called before take().
 bool see(pthread_t lost, const char* top);
 
-// Bytes of an image.
-std::size_t size();
+// The most bytes that an image takes.
+std::size_t most();
 
 // The static thread-local storage of a thread with a stack of the shim's own or of the calling
 // process's first thread: from the block's lowest byte, of this size, up to the block.
 const char* static_storage(pthread_t thread, std::size_t& size);
 
-// Copies a lost thread's aside.
-void take(pthread_t lost, char* out);
+// Copies a lost thread's aside. Returns the bytes it took, a multiple of 8.
+std::size_t take(pthread_t lost, char* out);
 
 // What libc made anew for a thread, so that it can still end if its runtime is not revived.
 struct Fresh {
@@ -50,7 +50,7 @@ struct Rest {
 // In the thread that was made anew: puts its storage and its keys back, after which the image is
 // not needed any more. Writes the shim's own thread-local variables too, so the caller must not
 // keep any.
-void put_back(const char* image, Fresh& fresh, Rest& rest);
+void put_back(char* image, Fresh& fresh, Rest& rest);
 // Undoes it, as far as libc needs to end the thread.
 void take_out(const Fresh& fresh);
 // When it is certain that the thread goes on and its trampoline has its cleanup handler in place.

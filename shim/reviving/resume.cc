@@ -16,6 +16,7 @@
 #include "shim/reviving/by_signal.h"
 #include "shim/reviving/image.h"
 #include "shim/reviving/kernel_objects.h"
+#include "shim/reviving/pages.h"
 #include "shim/reviving/rerun.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/create.h"
@@ -204,47 +205,60 @@ void book(Runtime& r, std::uint32_t count) {
   if (threads::lost.load() == 0) set_busy(Busy::lost_threads, false);
 }
 
-constexpr std::size_t kPage = 4096;
-
-// [from, to) of memory that nobody writes to meanwhile.
-void make_own(const char* from, const char* to) {
-  for (auto at = reinterpret_cast<std::uintptr_t>(from) & ~(kPage - 1);
-       at < reinterpret_cast<std::uintptr_t>(to); at += kPage) {
-    auto* byte = reinterpret_cast<volatile char*>(at);
-    *byte = *byte;
-  }
-}
-
-// The pages of a lost thread that are written to when it is made anew and goes on are still shared
+// The pages of lost threads that are written to when they are made anew and go on are still shared
 // with the parent. To copy one interrupts all CPUs that threads of the process run on: it is done
-// while there is but one (measured: a third of the whole).
-void make_pages_own(const Stack& s) {
+// while there is but one. Those at the top of a stack hold nothing that is needed once the image is
+// taken: libc fills them again from the top, and the trampoline's frames come to lie where they
+// were. A stack that the program gave may be memory that DONTNEED would not clear.
+void ready_pages(const Runtime& r) {
   constexpr std::size_t kBelowTrampoline = 2048, kAroundWait = 512;  // bytes of frames
-  const char* base = s.base.load();
-  const auto* sp = reinterpret_cast<const char*>(s.context.sp);
-  make_own(static_cast<const char*>(s.frame) - kBelowTrampoline, base + s.size);
-  make_own(sp - kAroundWait > base ? sp - kAroundWait : base, sp + kAroundWait);
+  pages::Ranges unneeded(MADV_DONTNEED);
+  for_each_lost(r, [&](Thread& t) {
+    const Stack& s = *t.stack.load();
+    if (s.ours)
+      unneeded.add(static_cast<const char*>(s.frame) - kBelowTrampoline, s.base.load() + s.size);
+    return true;
+  });
+  unneeded.apply();
+  pages::Ranges written(MADV_POPULATE_WRITE);
+  for_each_lost(r, [&](Thread& t) {
+    const Stack& s = *t.stack.load();
+    const char* base = s.base.load();
+    const auto* sp = reinterpret_cast<const char*>(s.context.sp);
+    written.add(static_cast<const char*>(s.frame) - kBelowTrampoline, base + s.size);
+    // In a handler it may be on another stack, with nothing below.
+    const char* below = s.in_handler ? sp : sp - kAroundWait;
+    written.add(below < base && sp >= base ? base : below, sp + kAroundWait);
+    return true;
+  });
+  for_each_lost(r, [&](Thread& t) {  // what is booked when all are there
+    written.add(reinterpret_cast<const char*>(&t), reinterpret_cast<const char*>(&t + 1));
+    return true;
+  });
 }
 
 // Images of all threads, in one mapping. Taken once: a second try finds the thread blocks
 // overwritten by the first.
 int take_images(Runtime& r, std::uint32_t count) {
   if (r.images != nullptr) return 0;
-  const std::size_t size = image::size() * count;
+  const std::size_t size = image::most() * count;
   const long memory = sys::call(SYS_mmap, 0, static_cast<long>(size), PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory < 0 && memory > -4096) return ENOMEM;
-  char* next = reinterpret_cast<char*>(memory);
-  r.images = next;
-  r.images_size = size;
+  auto* const all = reinterpret_cast<char*>(memory);
+  char* next = all;
   for_each_lost(r, [&](Thread& t) {
-    Stack& s = *t.stack.load();
-    make_pages_own(s);
-    image::take(t.handle, next);
-    s.image = next;
-    next += image::size();
+    t.stack.load()->image = next;
+    const std::size_t taken = image::take(t.handle, next);
+    // The others will mostly be as large.
+    if (next == all) pages::Ranges(MADV_POPULATE_WRITE).add(next, next + taken * count);
+    next += taken;
     return true;
   });
+  r.images_size = size;
+  r.images = all;
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // another thread may fork
+  ready_pages(r);
   return 0;
 }
 

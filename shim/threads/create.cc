@@ -134,7 +134,6 @@ FORKMEND_NOINLINE void* trampoline_on_stack(void* record) {
   auto* pad = static_cast<volatile char*>(__builtin_alloca(stacks::kPad));
   pad[0] = 0;
   result = run(t);
-  asm volatile("" ::"r"(pad) : "memory");
   pthread_cleanup_pop(1);
   return result;
 }
