@@ -1,6 +1,7 @@
 // A library with a thread of its own, for a program in Python (tests/preload/resume_refused.py):
-// the thread waits for jobs as it is, with a Python thread state, on a coroutine's stack, is inside
-// a Python function, or waits for a lock that one of Python's threads holds.
+// the thread waits for jobs as it is, with a Python thread state, on a coroutine's stack, in a
+// greenlet or after it has been in some, is inside a Python function, or waits for a lock that one
+// of Python's threads holds.
 #include <pthread.h>
 #include <ucontext.h>
 
@@ -13,7 +14,7 @@ namespace {
 struct Python {
   int (*ensure)();
   void* (*save)();
-  void (*call)();  // a Python function that blocks
+  void (*call)();  // a Python function: blocks, runs greenlets, or calls pool_serve()
 };
 
 Python python;
@@ -52,6 +53,7 @@ void* work(void*) {
     python.call();
     return nullptr;
   }
+  if (where == "greenlet" || where == "left-greenlets") python.call();
   if (where == "contender") {
     pthread_mutex_lock(&wanted);
     pthread_mutex_unlock(&wanted);
@@ -83,6 +85,9 @@ int pool_start(const char* thread_is, int (*ensure)(), void* (*save)(), void (*c
   pthread_mutex_unlock(&mutex);
   return 0;
 }
+
+// Called by the pool's own thread, in a greenlet of Python's.
+void pool_serve() { wait_for_jobs(); }
 
 // Called by a thread of Python's, which never returns from it.
 void pool_hold() {
