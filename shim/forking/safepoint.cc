@@ -67,7 +67,7 @@ void for_each_waited_for(Visit&& visit) {
   threads::for_each([&](Thread& t) {
     if (!t.registered || &t == self || !threads::is_live(t)) return true;
     Runtime* r = t.runtime;
-    if (r == nullptr) return true;
+    if (r == nullptr || !runtimes::has_gate(r->policy)) return true;
     return visit(t, *r);
   });
 }

@@ -10,6 +10,7 @@
 #include "shim/reporting/event.h"
 #include "shim/reviving/go.h"
 #include "shim/reviving/image.h"
+#include "shim/waiting/restart.h"
 
 namespace forkmend::by_signal {
 namespace {
@@ -64,7 +65,9 @@ bool reserve(int signal) {
   // Go and others run on stacks too small for a signal frame; a wait that can be restarted is.
   action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   sigfillset(&action.sa_mask);
-  return sigaction(signal, &action, nullptr) == 0;
+  if (sigaction(signal, &action, nullptr) != 0) return false;
+  restart::leave_out(signal);
+  return true;
 }
 
 void switch_off(Runtime& r, std::string_view what) {
@@ -103,8 +106,10 @@ void before_fork() {
     if (!sys::read_action(r.signal, present) || !is_ours(present))
       return switch_off(r, "was taken by the program after the library was loaded");
     any = true;
-    if (r.policy == Policy::resume && go::is_go(*r.dso) && !go::watches_calls(*r.dso))
-      r.policy = Policy::eager;  // a context function of the program's own
+    // To ask takes a mutex of Go's (up to 1.20), which in a child may be a lost thread's.
+    const bool may_ask = threads::generation.load() == 0;
+    if (may_ask && r.policy == Policy::resume && go::is_go(*r.dso) && !go::watches_calls(*r.dso))
+      r.policy = Policy::eager;  // the program has set a context function of its own
   });
   if (any) id_at_fork = sys::gettid();
 }

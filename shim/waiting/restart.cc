@@ -1,17 +1,21 @@
 #include "shim/waiting/restart.h"
 
+#include <atomic>
+
 #include "shim/base/signals.h"
 
 namespace forkmend::restart {
 namespace {
 
-// True if bool fits(signal, flags) is for one of the handlers installed, libc's own left out.
+std::atomic<unsigned long> left_out{sys::kLibcSignals};
+
+// True if bool fits(signal, flags) is for one of the handlers installed by the program.
 template <class Fits>
 bool any_installed(Fits&& fits) {
   for (int signal = 1; signal <= sys::kLastSignal; signal++) {
     sys::KernelSigaction action{};
-    if (sys::has_signal(sys::kLibcSignals, signal) || !sys::read_action(signal, action) ||
-        !action.has_function())
+    if (sys::has_signal(left_out.load(std::memory_order_relaxed), signal) ||
+        !sys::read_action(signal, action) || !action.has_function())
       continue;
     if (fits(signal, action.flags)) return true;
   }
@@ -19,6 +23,8 @@ bool any_installed(Fits&& fits) {
 }
 
 }  // namespace
+
+void leave_out(int signal) { left_out.fetch_or(sys::signal_bit(signal)); }
 
 bool would_restart() {
   return !any_installed([](int, unsigned long flags) { return (flags & SA_RESTART) == 0; });

@@ -9,6 +9,9 @@
 
 namespace forkmend::restart {
 
+// This signal's handler is the shim's own: it ends no wait, and is left out everywhere here.
+void leave_out(int signal);
+
 bool would_restart();
 
 // True if one of these signals has a handler after which the kernel would not restart the wait.

@@ -39,6 +39,8 @@ def at_first_enqueue(t):
     settings = profile(t, "resume", enqueue=("inline_submit", "inline_poke"))
     t.run("by_signal", "submit", "forks=30", **settings)
     t.run("by_signal", "never", "forks=30", **settings)
+    # Blocking the reserved signal does not look like being in its handler, where nobody is brought back.
+    t.run("by_signal", "masked", "forks=30", **settings)
 
 
 @test("by signal/not without", beside="by signal")
@@ -69,7 +71,6 @@ def own_signal(t, mode, reason):
     t.same("exit code", program.wait(20), 99)
     t.same("the events", [(event["feature"], event["reason"]) for event in t.claim_all("off")],
            [("resume by signal", "signal 60, which the profile of inline names, %s; name another" % reason)])
-    t.claim_all("drain-missed"), t.claim_all("not-resumed")
 
 
 test("by signal/signal in use", "taken", "is handled or ignored by the program", beside="by signal")(own_signal)
