@@ -7,6 +7,7 @@
 #include "shim/base/syscall.h"
 #include "shim/base/text.h"
 #include "shim/forking/gate.h"
+#include "shim/forking/protocol.h"
 #include "shim/reporting/event.h"
 #include "shim/reviving/go.h"
 #include "shim/reviving/image.h"
@@ -129,6 +130,13 @@ void ask(const Thread& t, Nanoseconds at) {
   if (s->asked.exchange(true)) return;
   s->asked_at = at;
   if (sys::call(SYS_tgkill, sys::getpid(), tid, t.runtime->signal) < 0) s->asked.store(false);
+}
+
+bool forked_by(const Runtime& r) {
+  if (r.signal == 0) return false;
+  const Thread* self = threads::self();
+  return (self != nullptr && self->runtime == &r) ||
+         (r.dso != nullptr && modules::find(forking::origin().caller) == r.dso);
 }
 
 void went_on(const Thread& t, int id_before) {

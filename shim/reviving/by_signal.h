@@ -34,6 +34,10 @@ void after_fork_child(const ChildEntry&);
 // `at`: time since some moment.
 void ask(const Thread& t, Nanoseconds at);
 
+// In a child: whether the fork was called by the runtime itself. It then goes on right behind that
+// call, and nothing tells that it needs its threads.
+bool forked_by(const Runtime& r);
+
 // In a thread that was made anew, its thread-local storage back in place: tells the runtime the
 // new thread id, where it keeps the old one.
 void went_on(const Thread& t, int id_before);

@@ -367,7 +367,7 @@ int revive(Runtime& r) {
 void revive_eager() {
   if (pending.load(std::memory_order_relaxed) == 0) return;
   runtimes::for_each([](Runtime& r) {
-    if (r.policy == Policy::eager) revive(r);
+    if (r.policy == Policy::eager || by_signal::forked_by(r)) revive(r);
   });
 }
 

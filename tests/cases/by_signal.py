@@ -33,6 +33,13 @@ test("by signal/forking thread blocks all signals", "masked", "forks=10", beside
 test("soak/by signal, 5,000 forks", "submit", "forks=5000", "load=6", deadline=900, soak=True)(resumed)
 
 
+@test("by signal/the library forks", beside="by signal")
+def library_forks(t):
+    """It goes on behind its own call, and hands nothing to anybody: its threads come back within the fork."""
+    t.hangs_without("by_signal", "inside", step="submits")
+    t.run("by_signal", "inside", "forks=10", **profile(t, "resume"))
+
+
 @test("by signal/at the first enqueue", beside="by signal")
 def at_first_enqueue(t):
     """With declared functions: a child that does not call one has one thread."""

@@ -4,9 +4,9 @@
 //   by_signal MODE [threads=N] [forks=N] [load=N]
 //
 // MODE is what the child does: submit, grandchild, never (touch it), masked (the parent's forks in
-// a thread that blocks all signals); or what the program does: taken (it handles the signal itself
-// before the library is used), takes (and after), runs (a thread is in libc's code at the fork).
-// load=N: so many jobs are always at work or waiting.
+// a thread that blocks all signals), inside (the library itself forks); or what the program does:
+// taken (it handles the signal itself before the library is used), takes (and after), runs (a
+// thread is in libc's code at the fork). load=N: so many jobs are always at work or waiting.
 #include "tests/programs/inline_pool.h"
 #include "tests/programs/victim.h"
 
@@ -81,7 +81,12 @@ int main(int count, char** arguments) {
     while (long_one.begun.load() == 0) sched_yield();
   }
   for (int i = 0; i < forks; i++) {
-    const pid_t pid = spawn([&] { return child(mode, threads); });
+    const pid_t pid = is(mode, "inside") ? inline_fork() : fork();
+    if (pid < 0) set_up_failed("fork");
+    if (pid == 0) {
+      begin_child();
+      _exit(child(mode, threads));
+    }
     if (use(40) != 0) return 41;  // beside the child
     const int code = reap(pid);
     if (code != 0) return code;

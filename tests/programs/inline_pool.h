@@ -21,6 +21,8 @@ void inline_submit(InlineJob* job);
 void inline_wait(InlineJob* job);
 // Sends an event to the thread that waits for such, and waits until it has come.
 void inline_poke();
+// fork(), called by the library.
+int inline_fork();
 // How often a thread found something else than it had left: a register, a thread-local variable,
 // the descriptor that it watched.
 int inline_mistakes();
