@@ -26,6 +26,7 @@
 #include "shim/base/compiler.h"
 
 struct dl_phdr_info;
+struct dl_find_object;
 
 namespace forkmend {
 
@@ -114,7 +115,8 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(flockfile, void, (FILE*), nullptr)                                                             \
   X(ftrylockfile, int, (FILE*), nullptr)                                                           \
   X(funlockfile, void, (FILE*), nullptr)                                                           \
-  X(dl_iterate_phdr, int, (int (*)(dl_phdr_info*, size_t, void*), void*), nullptr)
+  X(dl_iterate_phdr, int, (int (*)(dl_phdr_info*, size_t, void*), void*), nullptr)                 \
+  X(_dl_find_object, int, (void*, dl_find_object*), nullptr)
 // clang-format on
 
 struct Real {

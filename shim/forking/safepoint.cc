@@ -4,6 +4,7 @@
 #include "shim/base/syscall.h"
 #include "shim/base/text.h"
 #include "shim/forking/gate.h"
+#include "shim/reviving/resume.h"
 #include "shim/reporting/event.h"
 #include "shim/reviving/by_signal.h"
 #include "shim/runtimes/runtime.h"
@@ -29,6 +30,15 @@ Nanoseconds allowance(const Runtime& r) {
   return r.drain >> (misses < kMostHalvings ? misses : kMostHalvings);
 }
 
+// Whether this thread is not waited for any longer. Where a runtime is given more time than others,
+// it is to compute in: a thread that sleeps where nobody sees what it waits for (a name look-up of
+// libc's) may do so for as long.
+bool is_given_up(const Thread& t, const Runtime& r, Nanoseconds waited) {
+  if (waited >= allowance(r)) return true;
+  return waited >= settings.drain && t.state.load() != ThreadState::parked &&
+         kernel_state(t.tid.load(std::memory_order_relaxed)) == KernelState::sleeping;
+}
+
 // The longest that any runtime with live threads may hold up a fork.
 Nanoseconds longest_allowance() {
   Nanoseconds longest = settings.drain;
@@ -41,9 +51,10 @@ Nanoseconds longest_allowance() {
 
 bool any_resumes() {
   bool any = false;
-  runtimes::for_each(
-      [&](Runtime& r) { any |= resumes(r.policy) && r.live.load(std::memory_order_relaxed) > 0; });
-  return any;
+  runtimes::for_each([&](Runtime& r) {
+    any |= resumes(r.policy) && !r.from_api && r.live.load(std::memory_order_relaxed) > 0;
+  });
+  return any && resume::possible_here();
 }
 
 bool is_gone(Thread& t) {
@@ -79,7 +90,7 @@ bool look_settled(std::uint64_t& parks, Nanoseconds waited) {
   bool settled = true;
   parks = 0;
   for_each_waited_for([&](Thread& t, Runtime& r) {
-    if (!r.settle || waited >= allowance(r) || is_gone(t)) return true;
+    if (!r.settle || is_given_up(t, r, waited) || is_gone(t)) return true;
     parks += t.parks.load() + 1;
     // A thread that was woken but did not run yet looks parked to us, not to the kernel.
     settled = t.state.load() == ThreadState::parked && !t.gated.load() &&
@@ -111,7 +122,7 @@ enum class Look : std::uint8_t { reached, unsettled, waiting };
 Look look_parked(Nanoseconds waited) {
   Look result = Look::reached;
   for_each_waited_for([&](Thread& t, Runtime& r) {
-    if (waited >= allowance(r) || is_gone(t)) return true;
+    if (is_given_up(t, r, waited) || is_gone(t)) return true;
     if (t.state.load() != ThreadState::parked) {
       result = Look::waiting;
       if (r.signal == 0) return false;
@@ -134,7 +145,7 @@ void book_misses(Nanoseconds waited) {
   bool missed[runtimes::kMaxRuntimes] = {};
   bool any = false;
   for_each_waited_for([&](Thread& t, Runtime& r) {
-    if (waited >= allowance(r) && t.state.load() != ThreadState::parked && !is_gone(t))
+    if (t.state.load() != ThreadState::parked && is_given_up(t, r, waited) && !is_gone(t))
       any = missed[&r - &runtimes::at(0)] = true;
     return true;
   });

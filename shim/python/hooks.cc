@@ -9,7 +9,6 @@
 #include "shim/python/signals.h"
 #include "shim/python/stack.h"
 #include "shim/reviving/image.h"
-#include "shim/runtimes/configuration.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/thread.h"
 
@@ -36,7 +35,7 @@ PyObject* before(PyObject*, PyObject*) {
   stack::prepare();
   signals::note_interrupt_handler();
   if (runtimes::registered_threads.load(std::memory_order_relaxed) > 0) {
-    if (configuration::may_resume()) image::note_place_of(api.PyGILState_GetThisThreadState());
+    image::note_place_of(api.PyGILState_GetThisThreadState());  // nothing unless one is resumed
     // A runtime's thread may need the GIL to come to rest.
     PyThreadState* self = api.PyEval_SaveThread();
     forking::come_to_rest();

@@ -204,6 +204,46 @@ const Module* find_or_refresh(const void* address) {
 // dl_iterate_phdr visits the executable first.
 const Module* of_executable() { return count() > 0 ? &at(0) : nullptr; }
 
+namespace {
+
+// Of glibc 2.35's interface (dlfcn.h), what has been there from the start.
+struct FoundObject {
+  unsigned long long flags;
+  void *begin, *end;
+  link_map* map;
+  void* eh_frame;
+  unsigned long long reserved[7];
+};
+
+struct Sought {
+  std::uintptr_t address;
+  const char* path;
+};
+
+int is_it(dl_phdr_info* info, std::size_t, void* data) {
+  auto* sought = static_cast<Sought*>(data);
+  std::uintptr_t lo, hi;
+  find_ends(*info, lo, hi);
+  if (hi == 0 || sought->address - lo >= hi - lo) return 0;
+  sought->path = info->dlpi_name != nullptr ? info->dlpi_name : "";
+  return 1;
+}
+
+}  // namespace
+
+const char* path_of_loaded(const void* address) {
+  Sought sought{reinterpret_cast<std::uintptr_t>(address), nullptr};
+  if (libc_is_before(35)) {
+    with_list([&] { real().dl_iterate_phdr(is_it, &sought); });
+    return sought.path;
+  }
+  FoundObject found{};
+  if (real()._dl_find_object(const_cast<void*>(address),
+                             reinterpret_cast<dl_find_object*>(&found)) != 0)
+    return nullptr;
+  return found.map->l_name;
+}
+
 bool is_in_allocator(const void* address) {
   const auto at = reinterpret_cast<std::uintptr_t>(address);
   for (int i = 0; i < allocator_count.load(std::memory_order_acquire); i++) {

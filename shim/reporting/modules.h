@@ -31,6 +31,12 @@ const Module* find(const void* address);
 // The module of `address`; where it is not known, the map is brought up to date first.
 const Module* find_or_refresh(const void* address);
 
+// The path of the loaded object that holds `address`, as the loader has it: empty for the
+// executable, null where there is none or it cannot be told at once. From glibc 2.35 on without a
+// lock; before, as refresh(). Needs no map, and makes none. Valid while the object is loaded: for
+// the caller of a function, while that call lasts.
+const char* path_of_loaded(const void* address);
+
 // True for code inside a memory allocator: a thread that waits or locks there is never stopped and
 // never counts as parked, since the allocator's prepare handler may wait for it (FACTS, "The gate
 // beside other allocators"). Async-signal-safe, a few comparisons.

@@ -14,6 +14,7 @@
 #include "shim/base/syscall.h"
 #include "shim/reporting/event.h"
 #include "shim/reviving/context.h"
+#include "shim/runtimes/configuration.h"
 
 namespace forkmend::image {
 namespace {
@@ -46,6 +47,7 @@ struct Layout {
 };
 Layout at;
 bool probed;
+const char* problem;
 constexpr int kMostNoted = 8;  // CPython keeps it in two places at most
 std::ptrdiff_t noted[kMostNoted];
 std::atomic<int> noted_count{0};
@@ -256,11 +258,14 @@ std::ptrdiff_t first_used(const char* block) {
 bool probe() {
   if (probed) return at.known;
   probed = true;
-  const char* reason = find_everything();
-  at.known = reason == nullptr;
-  if (!at.known) report_off("resume", reason);
+  problem = find_everything();
+  at.known = problem == nullptr;
+  // A process whose runtimes are resumed unasked says so when one is not.
+  if (!at.known && configuration::asked_to_make_anew()) report_off("resume", problem);
   return at.known;
 }
+
+const char* why_unknown() { return problem; }
 
 std::size_t most() { return sizeof(Image) + at.keys_stored + at.whole; }
 

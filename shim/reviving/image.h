@@ -17,8 +17,10 @@
 namespace forkmend::image {
 
 // Finds out where things are; once, in the first ancestor. False if something is not where it can
-// be told: then resume is off, with one line in the report.
+// be told: then resume is off, with one line in the report where somebody asked for it.
 bool probe();
+// Why it is off, or null.
+const char* why_unknown();
 
 // A lost thread's block and the top of its stack, which tell the size of what lies between. False
 // if they cannot belong together. Called before take().

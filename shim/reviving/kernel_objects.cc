@@ -49,7 +49,47 @@ unsigned long inode_of(int fd) {
   return status.st_ino;
 }
 
-bool takes_notes() { return is_active() && configuration::may_resume(); }
+// --- whose objects are noted
+// -----------------------------------------------------------------------
+//
+// Where somebody asked for threads to be made anew: everybody's. Else those of libraries that a
+// built-in profile does it for, unasked. Nearly no process has one, and all create such objects: a
+// call that creates one asks the loader once whose it is, and remembers. (An object loaded where
+// another was unloaded, with the same call at the same address, is taken for the other: then a set
+// is still rebuilt because a lost thread waits on it, and what it watches with it.)
+
+constexpr unsigned kVerdictBits = 5;  // a program has some ten such calls
+constexpr std::uintptr_t kIsNoted = std::uintptr_t{1} << 63;
+std::atomic<std::uintptr_t> verdicts[1 << kVerdictBits];  // an address, kIsNoted
+
+FORKMEND_COLD bool ask_loader(std::uintptr_t caller, std::atomic<std::uintptr_t>& verdict) {
+  const char* path = modules::path_of_loaded(reinterpret_cast<const void*>(caller));
+  if (path == nullptr) return false;  // not told now: asked again
+  const bool is_noted = configuration::makes_anew_unasked(path);
+  verdict.store(caller | (is_noted ? kIsNoted : 0), std::memory_order_relaxed);
+  return is_noted;
+}
+
+bool is_resumed_unasked(const void* address) {
+  constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15;
+  const auto caller = reinterpret_cast<std::uintptr_t>(address);
+  auto& verdict = verdicts[caller * kSpread >> (64 - kVerdictBits)];
+  const std::uintptr_t known = verdict.load(std::memory_order_relaxed);
+  if (FORKMEND_LIKELY(known == caller)) return false;
+  return known == (caller | kIsNoted) || ask_loader(caller, verdict);
+}
+
+bool takes_notes(const void* caller) {
+  return is_active() && (configuration::asked_to_make_anew() || is_resumed_unasked(caller));
+}
+
+// The number is another object's now.
+void forget(int fd) {
+  Table* table = lazy_table.existing();
+  if (FORKMEND_UNLIKELY(table != nullptr) && fd >= 0 && fd < kMostDescriptors &&
+      table->made[fd].caller != nullptr)
+    table->made[fd] = {nullptr, -1, {0, 0}};
+}
 
 Made* note(int fd, const void* caller) {
   Table* table = lazy_table.get();
@@ -505,12 +545,22 @@ class Rebuild {
 }  // namespace
 
 int made(int fd, const void* caller) {
-  if (fd >= 0 && takes_notes()) note(fd, caller);
+  if (fd < 0) return fd;
+  if (takes_notes(caller)) {
+    note(fd, caller);
+  } else {
+    forget(fd);
+  }
   return fd;
 }
 
 int made_pair(int result, const int* fds, const void* caller) {
-  if (result != 0 || !takes_notes()) return result;
+  if (result != 0) return result;
+  if (!takes_notes(caller)) {
+    forget(fds[0]);
+    forget(fds[1]);
+    return result;
+  }
   const unsigned long inode[2] = {inode_of(fds[0]), inode_of(fds[1])};
   for (int i = 0; i < 2; i++) {
     if (Made* end = note(fds[i], caller)) {
@@ -523,8 +573,12 @@ int made_pair(int result, const int* fds, const void* caller) {
 }
 
 int connected(int result, int fd, const void* caller) {
-  if (!takes_notes()) return result;
   const int error = errno;
+  if (!takes_notes(caller)) {
+    forget(fd);
+    errno = error;
+    return result;
+  }
   if (result == 0 || error == EINPROGRESS || error == EINTR) {
     if (Made* made = note(fd, caller)) made->inode[0] = inode_of(fd);
   }

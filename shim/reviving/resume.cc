@@ -96,6 +96,11 @@ bool has_stacks(const Runtime& r) {
   return any;
 }
 
+const char* why_not_here() {
+  if (modules::has_allocator()) return "this process has a malloc of its own";
+  return image::why_unknown();
+}
+
 // A thread that was in no wait that it can go on from.
 const char* why_not_parked(const Thread& t) {
   if (t.wait.call.load() == WaitCall::none) return "it was running at the fork";
@@ -282,9 +287,8 @@ bool possible(Runtime& r, std::uint32_t& count) {
   const char* why = nullptr;
   const Thread* whose = nullptr;
   count = 0;
-  if (modules::has_allocator() && r.policy != Policy::rerun) {
-    why = "this process has a malloc of its own";
-  } else {
+  if (r.policy != Policy::rerun) why = why_not_here();
+  if (why == nullptr) {
     for_each_lost(r, [&](Thread& t) {
       count++;
       why = obstacle(t);
@@ -335,6 +339,8 @@ void settled(Runtime& r) {
 }
 
 }  // namespace
+
+bool possible_here() { return image::probe() && why_not_here() == nullptr; }
 
 int revive(Runtime& r) {
   if (inside || !r.resumable.load() || !forking::is_this_process()) return 0;

@@ -22,6 +22,11 @@ namespace forkmend::resume {
 // Runtimes that lost their threads and wait for their first enqueue; nearly always 0.
 extern FORKMEND_HIDDEN std::atomic<int> pending;
 
+// Whether threads can go on in a child of this process at all: not with a malloc of its own, nor
+// with a libc or a machine that is not known (image::probe). Asked first when a thread is created
+// that is to; afterwards a load or two.
+bool possible_here();
+
 // Child entry: counts them. A few loads a runtime.
 void after_fork_child(const ChildEntry&);
 

@@ -200,8 +200,17 @@ Match find(Matches&& matches) {
 
 bool makes_anew_in_force(const Profile& p) { return makes_anew(policy_for(p.name, p.policy)); }
 
+// Its libraries are known by their files' names, before they have created a thread.
+bool makes_anew_as_built(const Profile& p) {
+  return p.opt_in == 0 && p.dso[0][0] != '\0' && makes_anew(p.policy);
+}
+
+bool is_built_in(const Profile& p) { return &p >= kBuiltIn && &p < kBuiltIn + kBuiltInCount; }
+
 void see_who_resumes() {
-  bool any = find(makes_anew_in_force).profile != nullptr;
+  bool any = find([](const Profile& p) {
+               return makes_anew_in_force(p) && !(is_built_in(p) && makes_anew_as_built(p));
+             }).profile != nullptr;
   for_each_item(settings.policy, [&](std::string_view item) {  // runtimes without a profile
     std::string_view name;
     Policy policy;
@@ -262,7 +271,15 @@ Match find_by_name(const char* name) {
   return find([&](const Profile& p) { return strcmp(p.name, name) == 0; });
 }
 
-bool may_resume() {
+bool makes_anew_unasked(const char* path) {
+  for (const Profile& profile : kBuiltIn) {
+    if (makes_anew_as_built(profile) && glob_match_any(profile.dso, base_name(path)))
+      return !disabled(profile) && makes_anew_in_force(profile);
+  }
+  return false;
+}
+
+bool asked_to_make_anew() {
   if (done.load(std::memory_order_acquire)) return some_resume.load(std::memory_order_relaxed);
   return settings.policy[0] != '\0' || settings.profiles[0] != '\0' || settings.config[0] != '\0';
 }

@@ -35,10 +35,15 @@ Match find_by_python(const char* module);
 // The profile of this name: what a runtime that registers under it declares besides.
 Match find_by_name(const char* name);
 
-// False if no runtime's policy resumes its threads: nothing is kept for that then. Before the
+// True if somebody asked for a policy that makes threads anew (FORKMEND_POLICY, FORKMEND_PROFILES,
+// a file): whose kernel objects matter is then known late, or by a thread's name alone. Before the
 // configuration is read, which is at the first thread: true where there are settings of it. (What
-// /etc/forkmend.toml alone resumes is seen from the first thread on.)
-bool may_resume();
+// /etc/forkmend.toml alone asks for is seen from the first thread on.)
+bool asked_to_make_anew();
+
+// True if threads of the library in this file are made anew by a built-in profile, unasked. For the
+// few processes that load such a library: all others must not pay for it. Async-signal-safe.
+bool makes_anew_unasked(const char* path);
 
 // True if a profile that names threads resumes them: who is meant is known only when they run.
 bool resumes_by_thread_name();

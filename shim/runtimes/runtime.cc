@@ -10,6 +10,7 @@
 #include "shim/reviving/by_signal.h"
 #include "shim/reviving/declared.h"
 #include "shim/reviving/quiesce.h"
+#include "shim/reviving/resume.h"
 #include "shim/runtimes/configuration.h"
 
 namespace forkmend::runtimes {
@@ -83,7 +84,9 @@ Runtime* for_profile(const configuration::Match& match, const modules::Module* m
   if (known && r->policy != Policy::leave) declared::declare(*match.profile);
   if (known && resumes(r->policy) && match.profile->signal != 0) by_signal::prepare(*r);
   if (r->policy == Policy::quiesce) reviving::prepare_quiesce(*r);
-  if (known && makes_anew(r->policy) && match.profile->drain_ms != 0 && !settings.drain_given)
+  // Longer only for what comes of it.
+  if (known && match.profile->drain_ms != 0 && !settings.drain_given &&
+      (r->policy == Policy::rerun || (resumes(r->policy) && resume::possible_here())))
     r->drain = match.profile->drain_ms * kMillisecond;
   if (known && settings.log == Log::info)
     say("recognised {}: threads of {}, policy {}", r->name, module->path,

@@ -142,11 +142,11 @@ FORKMEND_NOINLINE void* trampoline_on_stack(void* record) {
 // get their names when they run: all threads of libraries without a profile are then candidates.
 bool wants_stack(const Thread& t) {
   const Runtime* r = t.runtime;
-  if (r == nullptr || r->from_api || !configuration::may_resume()) return false;
+  if (r == nullptr || r->from_api) return false;
   if (r->policy == Policy::rerun) return true;
   const bool candidate =
       resumes(r->policy) || (r->profile == nullptr && configuration::resumes_by_thread_name());
-  return candidate && image::probe() && !modules::has_allocator();
+  return candidate && resume::possible_here();
 }
 
 constexpr int kNoStack = -1;

@@ -179,7 +179,7 @@ for interpreter in INTERPRETERS:
 def live_statsig(t, interpreter):
     """An instance that is alive across the fork: the child flushes, shuts down, makes a new one (without: test statsig/likely)."""
     programs = [(version, action, t.python(interpreter.path, "statsig_child.py", action,
-                                           site=site(interpreter, version), FORKMEND_POLICY="statsig:resume"))
+                                           site=site(interpreter, version)))
                 for version in VERSIONS for action in ACTIONS]
     for version, action, program in programs:
         t.same("%s of %s" % (action, version), program.wait(60), 0)

@@ -20,7 +20,7 @@ TEST_CASE("configuration: the built-in profile of Statsig") {
           const configuration::Match match = configuration::find_by_dso(kStatsig);
           EXPECT(match.profile != nullptr && std::string_view(match.profile->name) == "statsig");
           EXPECT(std::string_view(match.origin) == "built in");
-          EXPECT(match.profile->policy == Policy::drain);
+          EXPECT(match.profile->policy == Policy::resume);
           EXPECT(match.profile->settle);
           EXPECT(std::string_view(match.profile->measured).find("0.5.0") != std::string_view::npos);
           // By the file's name, wherever it lies.

@@ -78,8 +78,6 @@ class StatsigLiveCase(StatsigCase):
             self.package_sets = tuple(packages for packages in self.package_sets if packages.version == "0.4.2")
 
     def run(self, trial: Trial) -> Iterator[Iteration]:
-        if "FORKMEND_DIR" in trial.environment:  # with the shim
-            trial.environment["FORKMEND_POLICY"] = "statsig:resume"
         with FakeService("statsig") as service:
             prefix = uuid.uuid4().hex[:12]
             arguments = (self._action, "--service", service.url, "--event-prefix", prefix)
