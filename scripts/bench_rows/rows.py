@@ -54,6 +54,10 @@ def known_rows(rows: Path) -> dict[str, Row]:
         Row("fork-registered-1000", "fork total, 10 registered threads, 1,000 mutexes"),
         Row("fork-registered-10000", "the same, 10,000 mutexes"),
         Row("fork-256-mib", "fork call, 256 MiB"),
+        Row("eventfd", "eventfd + close"),
+        Row("pipe", "pipe + close of both ends"),
+        Row("connect", "socket, connect, accept, close of both"),
+        Row("exec-pipe", "exec of a program with one pipe", ("spawn", 25, (str(rows), "piping"))),
         Row("exec-true", "exec of true", ("spawn", 25, (true,))),
         Row("exit-100-threads", "exit, 100 threads", ("exit", 9, (str(rows), "exiting", "100"))),
         Row(

@@ -209,7 +209,7 @@ bool is_built_in(const Profile& p) { return &p >= kBuiltIn && &p < kBuiltIn + kB
 
 void see_who_resumes() {
   bool any = find([](const Profile& p) {
-               return makes_anew_in_force(p) && !(is_built_in(p) && makes_anew_as_built(p));
+               return makes_anew_in_force(p) && !is_unasked(p);
              }).profile != nullptr;
   for_each_item(settings.policy, [&](std::string_view item) {  // runtimes without a profile
     std::string_view name;
@@ -271,10 +271,24 @@ Match find_by_name(const char* name) {
   return find([&](const Profile& p) { return strcmp(p.name, name) == 0; });
 }
 
+bool is_unasked(const Profile& profile) {
+  if (!is_built_in(profile) || !makes_anew_as_built(profile)) return false;
+  bool named = false;
+  for_each_item(settings.policy, [&](std::string_view item) {
+    std::string_view name;
+    Policy policy;
+    named |= parse_policy_item(item, name, policy) && name == profile.name;
+  });
+  for_each_item(settings.profiles, [&](std::string_view item) {
+    named |= item.front() == '+' && item.substr(1) == profile.name;
+  });
+  return !named;
+}
+
 bool makes_anew_unasked(const char* path) {
   for (const Profile& profile : kBuiltIn) {
     if (makes_anew_as_built(profile) && glob_match_any(profile.dso, base_name(path)))
-      return !disabled(profile) && makes_anew_in_force(profile);
+      return is_unasked(profile) && !disabled(profile);
   }
   return false;
 }

@@ -44,6 +44,7 @@ void clear(Runtime& r) {
   r.policy = Policy::report;
   r.settle = false;
   r.signal = 0;
+  r.unasked = false;
   r.drain = settings.drain;
   r.from_api = false;
   r.live.store(0);
@@ -81,6 +82,7 @@ Runtime* for_profile(const configuration::Match& match, const modules::Module* m
   r->profile_origin = match.origin;
   r->policy = configuration::policy_for(r->name, known ? match.profile->policy : Policy::report);
   r->settle = known && match.profile->settle != 0;
+  r->unasked = known && configuration::is_unasked(*match.profile);
   if (known && r->policy != Policy::leave) declared::declare(*match.profile);
   if (known && resumes(r->policy) && match.profile->signal != 0) by_signal::prepare(*r);
   if (r->policy == Policy::quiesce) reviving::prepare_quiesce(*r);

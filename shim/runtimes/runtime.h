@@ -30,6 +30,7 @@ struct Runtime {
   Policy policy;
   bool settle;
   int signal;         // by which its threads are parked at a fork; 0: they park by themselves
+  bool unasked;       // a built-in profile makes its threads anew, and nobody named it
   Nanoseconds drain;  // how long a fork may wait for it
   bool from_api;
   std::atomic<bool> in_use;

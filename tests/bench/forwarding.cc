@@ -12,7 +12,10 @@
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -110,6 +113,16 @@ FORWARD(int, clock_nanosleep, (clockid_t clock, int flags, Time until, timespec*
 FORWARD(int, usleep, (useconds_t duration), (duration))
 FORWARD(unsigned, sleep, (unsigned duration), (duration))
 FORWARD(ssize_t, write, (int descriptor, const void* bytes, size_t size), (descriptor, bytes, size))
+
+FORWARD(int, epoll_create1, (int flags), (flags))
+FORWARD(int, eventfd, (unsigned value, int flags), (value, flags))
+FORWARD(int, timerfd_create, (int clock, int flags), (clock, flags))
+FORWARD(int, pipe, (int* ends), (ends))
+FORWARD(int, pipe2, (int* ends, int flags), (ends, flags))
+FORWARD(int, socketpair, (int domain, int type, int protocol, int* ends),
+        (domain, type, protocol, ends))
+FORWARD(int, connect, (int socket, const sockaddr* address, socklen_t size),
+        (socket, address, size))
 
 FORWARD(pid_t, fork, (), ())
 FORWARD(pid_t, _Fork, (), ())

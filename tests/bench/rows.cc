@@ -5,6 +5,7 @@
 //   rows spawn PRELOAD SAMPLES PROGRAM ...  from posix_spawn of PROGRAM to the end of waitpid
 //   rows exit PRELOAD SAMPLES PROGRAM ...   from the timestamp PROGRAM prints to the end of waitpid
 //   rows exiting THREADS                    a PROGRAM for `exit`: idle threads, timestamp, exit(0)
+//   rows piping                             a PROGRAM for `spawn`: its only pipe, the end
 //
 // How many samples a row takes is chosen so that a row lasts a few tens of milliseconds: rounds
 // that short keep the arms of a comparison close together in time, which is what makes a few
@@ -16,7 +17,10 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -222,11 +226,55 @@ double fork_256_mib() {
   return fork_call(15);
 }
 
+// Descriptors: made and closed again.
+
+double make_eventfd() {
+  return median_of(301, [] { return time_of(100, [] { close(eventfd(0, EFD_CLOEXEC)); }); });
+}
+
+double make_pipe() {
+  return median_of(301, [] {
+    return time_of(50, [] {
+      int ends[2];
+      if (pipe(ends) != 0) give_up("fails", "pipe");
+      close(ends[0]);
+      close(ends[1]);
+    });
+  });
+}
+
+// To a listener of the same process; the backlog is taken from it, so that it never fills.
+double make_connection() {
+  const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;  // an address that the kernel chooses
+  socklen_t size = sizeof address;
+  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address.sun_family) != 0 ||
+      listen(listener, 8) != 0 ||
+      getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+    give_up("fails", "listen");
+  return median_of(301, [&] {
+    return time_of(20, [&] {
+      const int client = socket(AF_UNIX, SOCK_STREAM, 0);
+      if (connect(client, reinterpret_cast<sockaddr*>(&address), size) != 0)
+        give_up("fails", "connect");
+      close(accept(listener, nullptr, nullptr));
+      close(client);
+    });
+  });
+}
+
 // Programs
 
 double timed_program(double (Program::*time)(), char** arguments) {
   Program program(arguments + 2, arguments[0]);
   return median_of(std::atoi(arguments[1]), [&program, time] { return (program.*time)(); });
+}
+
+// What the first descriptor of a process costs is in the whole.
+[[noreturn]] void exit_with_pipe() {
+  int ends[2];
+  _exit(pipe(ends));
 }
 
 [[noreturn]] void exit_with_threads(int count) {
@@ -257,10 +305,14 @@ constexpr Row rows[] = {
     {"fork-registered-10000", fork_registered_10000},
     {"fork-registered-held", fork_registered_held},
     {"fork-256-mib", fork_256_mib},
+    {"eventfd", make_eventfd},
+    {"pipe", make_pipe},
+    {"connect", make_connection},
 };
 
 int run(int count, char** arguments) {
   const std::string_view command = count > 1 ? arguments[1] : "";
+  if (command == "piping") exit_with_pipe();
   if (command == "exiting" && count == 3) exit_with_threads(std::atoi(arguments[2]));
 
   double median = -1;

@@ -47,6 +47,17 @@ def default_deadline(t):
     t.claim_all("drain-missed")
 
 
+@test("deadline/longer for who computes")
+def longer(t):
+    """A profile that gives its runtime more time gives it to compute in, not to sleep where nobody sees for what."""
+    profile = t.directory / "deadline.toml"
+    profile.write_text('name = "deadline"\npolicy = "resume"\ndrain_ms = 2000\n[match]\ndso = ["deadline"]\n')
+    for mode, least, most in (("computes", 1900, 2000), ("asleep", 900, 1000)):
+        took = bounded(t, t.run("deadline", mode, "1", FORKMEND_PROFILES=profile), most)
+        t.check(took[0] >= least, "the fork waited %.0f ms only for a thread that is %s" % (took[0], mode))
+        t.same("who missed it", [event["runtime"] for event in t.claim_all("drain-missed")][-1:], ["deadline"])
+
+
 @test("deadline/0 waits for nobody")
 def no_drain(t):
     took = bounded(t, t.run("deadline", "spin", "5", FORKMEND_DRAIN_MS=0), 0)

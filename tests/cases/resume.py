@@ -176,6 +176,9 @@ for interpreter in INTERPRETERS:
     test("resume/after a subinterpreter/" + interpreter.label, interpreter)(resumed_after_subinterpreter)
 
 
+# --- Statsig, with nothing set --------------------------------------------------------------------
+
+
 def live_statsig(t, interpreter):
     """An instance that is alive across the fork: the child flushes, shuts down, makes a new one (without: test statsig/likely)."""
     programs = [(version, action, t.python(interpreter.path, "statsig_child.py", action,
@@ -187,3 +190,36 @@ def live_statsig(t, interpreter):
 
 for interpreter in WITH_WHEELS:
     test("resume/statsig/" + interpreter.label, interpreter, deadline=90)(live_statsig)
+
+
+def not_resumed(t, policy, **settings):
+    """What was promised before it was resumed holds where it cannot be, or must not: the lockup is reported."""
+    program = t.python(WITH_WHEELS[-1].path, "statsig_child.py", "flush", site=site(WITH_WHEELS[-1], VERSIONS[0]),
+                       FORKMEND_THRESHOLD_MS=2000, **settings)
+    event = t.lockup(program, "uses", "likely", 3)
+    runtime = event["runtime"]
+    t.same("the runtime", (runtime["name"], runtime["policy"]), ("statsig", policy))
+    return event
+
+
+@test("resume/statsig/opted out")
+def opted_out(t):
+    for policy in ("drain", "report"):
+        event = not_resumed(t, policy, FORKMEND_POLICY="statsig:" + policy)
+        t.check(any(fix["setting"] == "FORKMEND_POLICY" for fix in event["fixes"]), "the cure is not offered")
+
+
+@test("resume/statsig/beside jemalloc")
+def statsig_beside_allocator(t):
+    event = not_resumed(t, "resume", LD_PRELOAD="%s:%s" % (places.LIBRARY, places.JEMALLOC))
+    refused(t, "this process has a malloc of its own")
+    t.check(not any(fix["setting"] == "FORKMEND_POLICY" for fix in event["fixes"]), "a cure is offered that is in force")
+
+
+@test("resume/nothing is kept for others")
+def nothing_kept(t):
+    """Who made a descriptor is noted for libraries that are resumed, or everybody where somebody asked."""
+    steps = t.run("descriptors").steps()
+    t.same("mappings gained", (steps["gained"][1], steps["gained-later"][1]), (0, 0))
+    asked = t.run("descriptors", FORKMEND_POLICY="somebody:resume").steps()
+    t.check(asked["gained"][1] > 0, "the victim sees no table where there is one")

@@ -2,7 +2,8 @@
 
     healthy_child.py event|event-after-log|sigwait|queue|accept|epoll|join SECONDS
 
-What it waits for comes after SECONDS, from the parent. The child ends with 0 then.
+What it waits for comes after SECONDS, from the parent. The child ends with 0 then. One that has not used the client
+has its own threads only: 9 is the code if it has more.
 """
 
 import multiprocessing
@@ -17,6 +18,8 @@ import time
 from statsig_python_core import Statsig, StatsigOptions, StatsigUser
 
 import steps
+
+OWN_THREADS = {"join": 2, "event-after-log": 6}  # a child that uses the client may get the client's back
 
 
 def wait_for_event(client=None):
@@ -86,6 +89,10 @@ def main():
     }[mode]
     child = steps.spawn(body)
     time.sleep(seconds)
+    threads = len(os.listdir("/proc/%d/task" % child))
+    if threads > OWN_THREADS.get(mode, 1):
+        steps.step("threads", threads)
+        os._exit(9)
     if mode == "queue":
         queue.put("work")
     elif mode == "accept":

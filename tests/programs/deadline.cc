@@ -12,6 +12,9 @@
 //   deadline busy N            N forks while the workers do nothing but malloc and free (with
 //                              jemalloc preloaded they hold locks that its prepare handler wants)
 //   deadline parked N          all are parked: what a fork costs then
+//   deadline computes N        as spin, and
+//   deadline asleep N          it waits where nobody sees it (read); both in a thread that registers
+//                              nowhere: a profile is to match the program
 //
 // Says for each fork how long the call took, in nanoseconds: "step fork-I TIME DURATION".
 #include <atomic>
@@ -47,7 +50,7 @@ void start(const char* name, Body body) {
   victim::Event ready;
   std::thread([&ready, body, name] {
     pthread_setname_np(pthread_self(), name);
-    if (forkmend_adopt_thread(runtime) != 0) _exit(90);
+    if (runtime != nullptr && forkmend_adopt_thread(runtime) != 0) _exit(90);
     ready.raise();
     body();
   }).detach();
@@ -109,10 +112,19 @@ void wait_for_an_answer() {
 int main(int, char** arguments) {
   const char* mode = arguments[1];
   const int forks = arguments[2] != nullptr ? atoi(arguments[2]) : 3;
-  runtime = forkmend_register("spinner", nullptr, nullptr);
+  if (!victim::is(mode, "computes") && !victim::is(mode, "asleep"))
+    runtime = forkmend_register("spinner", nullptr, nullptr);
   std::mutex held;
   if (victim::is(mode, "spin")) {
     start("spins", spin);
+  } else if (victim::is(mode, "computes")) {
+    start("computes", spin);
+  } else if (victim::is(mode, "asleep")) {
+    start("asleep", [] {
+      int ends[2];
+      char byte;
+      if (pipe(ends) != 0 || read(ends[0], &byte, 1) != 1) _exit(91);
+    });
   } else if (victim::is(mode, "holds")) {
     victim::Event taken;
     start("holds", [&] {
