@@ -207,15 +207,31 @@ bool makes_anew_as_built(const Profile& p) {
 
 bool is_built_in(const Profile& p) { return &p >= kBuiltIn && &p < kBuiltIn + kBuiltInCount; }
 
-void see_who_resumes() {
-  bool any = find([](const Profile& p) {
-               return makes_anew_in_force(p) && !is_unasked(p);
-             }).profile != nullptr;
-  for_each_item(settings.policy, [&](std::string_view item) {  // runtimes without a profile
+bool policy_setting_makes_anew() {  // runtimes without a profile, too
+  bool any = false;
+  for_each_item(settings.policy, [&](std::string_view item) {
     std::string_view name;
     Policy policy;
-    if (parse_policy_item(item, name, policy)) any |= makes_anew(policy);
+    any |= parse_policy_item(item, name, policy) && makes_anew(policy);
   });
+  return any;
+}
+
+// Before files are read, any of them may ask for it.
+bool may_be_asked() {
+  bool any = settings.config[0] != '\0' || policy_setting_makes_anew();
+  for_each_item(settings.profiles, [&](std::string_view item) {
+    if (item.front() == '-') return;
+    if (item.front() == '+') item.remove_prefix(1);
+    any |= item.substr(0, kPythonPrefix.size()) != kPythonPrefix;
+  });
+  return any;
+}
+
+void see_who_resumes() {
+  const bool any = policy_setting_makes_anew() || find([](const Profile& p) {
+                                                    return makes_anew_in_force(p) && !is_unasked(p);
+                                                  }).profile != nullptr;
   const Match by_name =
       find([](const Profile& p) { return p.thread[0][0] != '\0' && makes_anew_in_force(p); });
   some_resume_by_name.store(by_name.profile != nullptr);
@@ -295,7 +311,7 @@ bool makes_anew_unasked(const char* path) {
 
 bool asked_to_make_anew() {
   if (done.load(std::memory_order_acquire)) return some_resume.load(std::memory_order_relaxed);
-  return settings.policy[0] != '\0' || settings.profiles[0] != '\0' || settings.config[0] != '\0';
+  return may_be_asked();
 }
 
 bool resumes_by_thread_name() { return some_resume_by_name.load(std::memory_order_relaxed); }
