@@ -139,7 +139,8 @@ void on_enqueue(Runtime& r, const void* function, const void* caller) {
 void still_blocked(Thread& t) {
   if (!nobody_else_could_end(t)) return;
   runtimes::for_each([](Runtime& r) {
-    // A child that waits for a signal looks the same, and must not get threads that nobody asked for.
+    // A child that waits for a signal looks the same, and must not get threads that nobody asked
+    // for.
     if (waits(&r) && !r.unasked) resume::revive(r);
   });
 }

@@ -41,8 +41,8 @@ Match find_by_name(const char* name);
 // /etc/forkmend.toml alone asks for is seen from the first thread on.)
 bool asked_to_make_anew();
 
-// True if a policy that makes threads anew is the profile's own as it was built in, and nobody asked
-// for it by name (FORKMEND_POLICY, FORKMEND_PROFILES).
+// True if a policy that makes threads anew is the profile's own as it was built in, and nobody
+// asked for it by name (FORKMEND_POLICY, FORKMEND_PROFILES).
 bool is_unasked(const Profile& profile);
 // True if threads of the library in this file are made anew by such a profile. For the
 // few processes that load such a library: all others must not pay for it. Async-signal-safe.

@@ -13,7 +13,8 @@
 //                              jemalloc preloaded they hold locks that its prepare handler wants)
 //   deadline parked N          all are parked: what a fork costs then
 //   deadline computes N        as spin, and
-//   deadline asleep N          it waits where nobody sees it (read); both in a thread that registers
+//   deadline asleep N          it waits where nobody sees it (read); both in a thread that
+//   registers
 //                              nowhere: a profile is to match the program
 //
 // Says for each fork how long the call took, in nanoseconds: "step fork-I TIME DURATION".

@@ -65,3 +65,34 @@ TEST_CASE("configuration: FORKMEND_POLICY") {
                  !configuration::parse_policy("", policy));
         }) == 0);
 }
+
+TEST_CASE("configuration: who is made anew unasked, and who asked") {
+  struct Row {
+    const char* policy;
+    const char* profiles;
+    bool unasked, asked;
+  };
+  for (const Row& row : {Row{"", "", true, false},
+                         {"statsig:drain", "", false, false},
+                         {"statsig:resume", "", false, true},
+                         {"langfuse:report", "-posthog", true, false},
+                         {"libpool.so:rerun", "", true, true},
+                         {"", "-statsig", false, false},
+                         {"", "+statsig", false, true},
+                         {"", "+polars", true, true},
+                         {"", "+python:app.metrics", true, false}}) {
+    CAPTURE(row.policy);
+    CAPTURE(row.profiles);
+    CHECK(unit::in_fresh_process([&] {
+            settings.policy = row.policy;
+            settings.profiles = row.profiles;
+            EXPECT(configuration::makes_anew_unasked(kStatsig) == row.unasked);
+            EXPECT(configuration::asked_to_make_anew() == row.asked);  // before files are read
+            configuration::load();
+            EXPECT(configuration::makes_anew_unasked(kStatsig) == row.unasked);
+            EXPECT(configuration::asked_to_make_anew() == row.asked);
+            EXPECT(!configuration::makes_anew_unasked("/usr/lib/libc.so.6"));
+            EXPECT(!configuration::makes_anew_unasked(""));
+          }) == 0);
+  }
+}
