@@ -20,6 +20,7 @@
 #include "shim/command/analysis.h"
 #include "shim/command/builtin.h"
 #include "shim/command/command.h"
+#include "shim/command/elf_image.h"
 #include "shim/command/output.h"
 
 namespace forkmend::command {
@@ -166,10 +167,21 @@ bool ended_within(pid_t pid, Clock::duration pause) {
   }
 }
 
+bool exports_one(const std::string& path, const Profile& profile) {
+  if (profile.symbol[0][0] == '\0') return false;
+  std::string why;
+  const auto image = ElfImage::open(path, why);
+  return image != nullptr &&
+         std::any_of(std::begin(profile.symbol), std::end(profile.symbol), [&](const char* symbol) {
+           return symbol[0] != '\0' && image->defines(symbol);
+         });
+}
+
 const Profile* known_profile(const SeenRuntime& runtime, const std::vector<KnownProfile>& known) {
   for (const KnownProfile& candidate : known) {
     const Profile& profile = candidate.profile;
-    if (glob_match_any(profile.dso, runtime.library)) return &profile;
+    if (glob_match_any(profile.dso, runtime.library) || exports_one(runtime.path, profile))
+      return &profile;
     for (const auto& [name, looks] : runtime.names) {
       if (glob_match_any(profile.thread, name)) return &profile;
     }
@@ -215,8 +227,11 @@ void print_runtime(const SeenRuntime& runtime, const std::vector<KnownProfile>& 
     return;
   }
   if (const Profile* profile = known_profile(runtime, known)) {
-    print(fmt::format("    profile {}, policy {}: nothing to write", profile->name,
-                      kPolicyNames[static_cast<std::size_t>(profile->policy)]));
+    print(fmt::format("    profile {}, policy {}: {}", profile->name,
+                      kPolicyNames[static_cast<std::size_t>(profile->policy)],
+                      profile->opt_in != 0
+                          ? fmt::format("FORKMEND_PROFILES=+{} switches it on", profile->name)
+                          : "nothing to write"));
     return;
   }
   print("");
@@ -237,6 +252,7 @@ void note_look(int pid, const std::string& executable, const std::vector<LiveThr
     if (found == seen.end()) {
       found = seen.emplace(seen.end());
       found->library = library;
+      found->path = from->module;
       found->program = from->module == executable;
       found->interpreter = is_interpreter(from->module);
     }
@@ -286,7 +302,7 @@ std::string profile_text(const SeenRuntime& runtime) {
   if (by_itself)
     out +=
         "# They wait in system calls of their own: no fork can wait for them, so nothing is done\n"
-        "# but to watch.\n";
+        "# but to watch. To be tried: policy = \"eager\" and signal = 60, which parks them.\n";
   out += fmt::format(
       "name = \"{}\"\npolicy = \"{}\"\nmeasured = []  # the versions that you tried\n\n[match]\n",
       name.substr(0, kProfileNameSize - 1), by_itself ? "report" : "drain");

@@ -19,6 +19,7 @@ namespace forkmend::command {
 // What was seen of the threads that one library started.
 struct SeenRuntime {
   std::string library;                 // file name of the object whose code the threads run
+  std::string path;                    // and where it lies
   bool program = false;                // that object is the executable itself
   bool interpreter = false;            // they were started by CPython
   std::set<std::pair<int, int>> tids;  // process and thread
