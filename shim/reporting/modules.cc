@@ -212,7 +212,7 @@ struct FoundObject {
   void *begin, *end;
   link_map* map;
   void* eh_frame;
-  unsigned long long reserved[7];
+  unsigned long long reserved[16];  // it has 7, which later ones may use
 };
 
 struct Sought {

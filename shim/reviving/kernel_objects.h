@@ -8,6 +8,8 @@
 // set watches, or that a library (not the program itself) made with connect(), become dead ends:
 // the far end has hung up, so that the library connects anew and never writes on its parent's
 // connection. Listening sockets stay.
+// Notes are taken of libraries that a built-in profile resumes unasked; of everybody where somebody
+// asked for it. Others pay a look at a remembered answer.
 // Does not: know objects made by raw system calls, or descriptors from 65,536 on; touch what other
 // libraries or the child itself made.
 #pragma once

@@ -22,7 +22,8 @@ void acts_on(pthread_t thread);
 void blocks(WaitCall call, const void* object, const void* caller);
 // A declared function of the runtime's is being called (declared.h), perhaps in a signal handler.
 void on_enqueue(Runtime& r, const void* function, const void* caller);
-// A wait without a timeout has lasted kPatience or longer.
+// A wait without a timeout has lasted kPatience or longer. Brings back what somebody asked to be
+// resumed: unasked, a child that waits for SIGTERM would get threads that it never uses.
 void still_blocked(Thread& t);
 
 // How long a wait that nothing live could end lasts before lost runtimes are brought back for it:

@@ -68,9 +68,9 @@ struct Profile {
   // Asks first: before its threads enter the interpreter they ask whether it runs, and panic when
   // it does not (pyo3 from 0.26 on). While it finalises such a thread is parked when it asks.
   std::uint8_t asks_first;
-  // How long a fork may wait for it, in milliseconds, where its policy resumes and
-  // FORKMEND_DRAIN_MS is not set; 0: as for all. Longer: its threads are lost in the child when it
-  // misses the fork.
+  // How long a fork may wait for it while it computes, in milliseconds, where its policy resumes
+  // and FORKMEND_DRAIN_MS is not set; 0: as for all. Longer: its threads are lost in the child when
+  // it misses the fork.
   std::uint32_t drain_ms;
   // Where its policy resumes: its threads wait in system calls of their own, and are parked at a
   // fork by this signal (reviving/by_signal.h); 0: they are not.
