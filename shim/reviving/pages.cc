@@ -1,15 +1,10 @@
 #include "shim/reviving/pages.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
 #include <cstdint>
 
 #include "shim/base/syscall.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23  // Linux 5.14
-#endif
 
 namespace forkmend::pages {
 namespace {

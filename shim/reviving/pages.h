@@ -6,9 +6,14 @@
 // other CPUs. Does not: fail. What the kernel refuses is done page by page when it is written to.
 #pragma once
 
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include <cstddef>
+
+#ifndef MADV_POPULATE_WRITE     // bullseye's headers
+#define MADV_POPULATE_WRITE 23  // Linux 5.14
+#endif
 
 namespace forkmend::pages {
 
