@@ -166,6 +166,7 @@ CASES = [
       for case in idle_and_busy("librdkafka/" + operation, LIBRDKAFKA, "program:kafka_producer", operation, ALWAYS,
                                 profile="+librdkafka")),
     RuntimeCase("librdkafka/destroy", LIBRDKAFKA, "program:kafka_producer", "destroy", HEALTHY, profile="+librdkafka"),
+    RuntimeCase("librdkafka/flushed", LIBRDKAFKA, "program:kafka_producer", "flushed", ALWAYS, profile="+librdkafka"),
     *(case for operation in ("group", "join", "sort")
       for case in idle_and_busy("polars/" + operation, POLARS, "python:polars", operation, ALWAYS, profile="+polars")),
     # At work: the other thread is one of Python's, and may hold the database's own lock at the fork.
