@@ -81,6 +81,13 @@ def cost(t):
     t.check(seen["revived-to-created"] <= 2000, "a revival costs twice as much")
 
 
+@test("soak/resume/no leak in 1,000 forks of 100 threads", deadline=900, soak=True)
+def leaks(t):
+    """Nothing is left behind in the parent, which is at work at each fork, nor in a child by a revival."""
+    program = t.run("resume_pool", "leaks", "threads=100", "forks=1000", "load=150", within=800, **POLICY)
+    t.note("resident %+d KiB" % program.steps()["resident-kib"][1])
+
+
 # --- never resumed --------------------------------------------------------------------------------
 
 

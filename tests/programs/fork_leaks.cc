@@ -1,33 +1,12 @@
 // A small parent forks very often: descriptors, memory and mappings stay as they are.
 //
 //   fork_leaks FORKS [pool]
-#include <dirent.h>
-
+#include "tests/programs/footprint.h"
 #include "tests/programs/pool.h"
 
+using victim::Footprint;
+
 namespace {
-
-struct Footprint {
-  long descriptors = 0, mappings = 0, size_kib = 0, resident_kib = 0;
-};
-
-Footprint measure() {
-  Footprint found;
-  DIR* directory = opendir("/proc/self/fd");
-  while (readdir(directory) != nullptr) found.descriptors++;
-  closedir(directory);
-  FILE* maps = fopen("/proc/self/maps", "re");
-  for (int c; (c = fgetc(maps)) != EOF;) found.mappings += c == '\n';
-  fclose(maps);
-  FILE* status = fopen("/proc/self/status", "re");
-  char line[256];
-  while (fgets(line, sizeof line, status) != nullptr) {
-    sscanf(line, "VmSize: %ld kB", &found.size_kib);
-    sscanf(line, "VmRSS: %ld kB", &found.resident_kib);
-  }
-  fclose(status);
-  return found;
-}
 
 // What the first forks may add: pages that are touched once.
 constexpr long kWarmUp = 200;
@@ -41,15 +20,15 @@ int main(int, char** arguments) {
   Footprint before;
   for (long i = 0; i < kWarmUp + forks; i++) {
     if (i == kWarmUp) {
-      measure();  // its own buffers are there by the second time
-      before = measure();
+      victim::measure_footprint();  // its own buffers are there by the second time
+      before = victim::measure_footprint();
     }
     const pid_t child = victim::spawn([] { return 0; });
     int status;
     if (waitpid(child, &status, 0) != child || status != 0) _exit(1);
   }
   if (pool != nullptr && !pool->finish(10'000)) _exit(2);
-  const Footprint after = measure();
+  const Footprint after = victim::measure_footprint();
   victim::step("descriptors", after.descriptors - before.descriptors);
   victim::step("mappings", after.mappings - before.mappings);
   victim::step("size-kib", after.size_kib - before.size_kib);

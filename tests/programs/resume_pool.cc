@@ -6,7 +6,8 @@
 //
 // MODE is what the child does: submit, destroy, detach, setuid, grandchild, never, ends (return,
 // pthread_exit, throw, cancel), refused, eagain, partly, enomem, cost (of the revival, beside that
-// of creating as many threads). load=N: so many jobs wait at each fork.
+// of creating as many threads), leaks (of the parent after a warm-up of a fifth of the forks, and
+// of a revival). load=N: so many jobs wait at each fork.
 #include <dlfcn.h>
 #include <grp.h>
 #include <linux/futex.h>
@@ -20,6 +21,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "tests/programs/footprint.h"
 #include "tests/programs/victim.h"
 
 using namespace victim;
@@ -347,6 +349,35 @@ void report_costs(const Costs* costs, long forks) {
   step("back-to-created", median(ratio_back));
 }
 
+// --- what is left behind
+// -------------------------------------------------------------------------
+
+// A revival's: no descriptor, no mapping but the one that the shim makes at first use.
+int leaks(Pool& pool) {
+  constexpr long kAtFirstUse = 1;
+  measure_footprint();
+  const Footprint before = measure_footprint();
+  if (const int error = use(pool)) return error;
+  const Footprint after = measure_footprint();
+  if (after.descriptors != before.descriptors) return 50;
+  if (after.mappings > before.mappings + kAtFirstUse) return 51;
+  return stop(pool, End::by_return);
+}
+
+// The parent's, between forks.
+int report_leaks(const Footprint& before) {
+  constexpr long kSlackKib = 1024;  // of 100 threads that allocate all the time
+  const Footprint after = measure_footprint();
+  step("descriptors", after.descriptors - before.descriptors);
+  step("mappings", after.mappings - before.mappings);
+  step("size-kib", after.size_kib - before.size_kib);
+  step("resident-kib", after.resident_kib - before.resident_kib);
+  if (after.descriptors != before.descriptors) return 52;
+  if (after.mappings != before.mappings) return 53;
+  if (after.size_kib > before.size_kib + kSlackKib) return 54;
+  return after.resident_kib > before.resident_kib + kSlackKib ? 55 : 0;
+}
+
 // --- where threads cannot be made
 // ----------------------------------------------------------------
 
@@ -377,6 +408,7 @@ int child(Pool& pool, const char* mode) {
   if (!is(mode, "destroy")) pool.forget_jobs();
   step("uses");
   if (is(mode, "submit")) return use(pool);
+  if (is(mode, "leaks")) return leaks(pool);
   if (is(mode, "destroy")) return stop(pool, End::by_return);
   if (is(mode, "detach")) {
     if (const int error = use(pool)) return error;
@@ -454,9 +486,15 @@ int main(int argc, char** argv) {
   const bool costs_asked = is(mode, "cost");
   Costs* costs = costs_asked ? shared_costs(forks) : nullptr;
   if (costs_asked) cost_of_creating(1);  // finds libc's
+  Footprint warm;
   int bad = 0, code = 0;
   const long start = now_ns();
   for (long i = 0; i < forks; i++) {
+    if (is(mode, "leaks") && i == forks / 5) {
+      pool.finish();
+      measure_footprint();
+      warm = measure_footprint();
+    }
     for (long j = 0; j < load; j++) pool.submit(work_us);
     while (is(mode, "refused") && load > 0 && pool.working() == 0) sched_yield();
     const pid_t pid = spawn([&] {
@@ -472,6 +510,7 @@ int main(int argc, char** argv) {
   pool.finish();
   step("forked", (now_ns() - start) / forks / 1000);
   if (costs_asked) report_costs(costs, forks);
+  if (is(mode, "leaks") && code == 0) code = report_leaks(warm);
   if (bad != 0) fprintf(stderr, "%d of %ld children bad, the first with %d\n", bad, forks, code);
   return code;
 }
