@@ -18,9 +18,12 @@ bool any_lost() {
   return watch::needed();
 }
 
-// A thread that was created and had not begun yet does not know its handle itself.
+// A thread that was created and had not begun yet does not know its handle itself: a handle is an
+// address on the thread's stack. Where that is libc's, what the creator was told is all there is,
+// and it may have moved it since, as a growing vector of std::thread does.
 bool has_handle(const Thread& t, pthread_t handle) {
   if (t.handle != 0 || is_live(t)) return pthread_equal(t.handle, handle);
+  if (const Stack* s = t.stack.load()) return stacks::holds(*s, handle);
   pthread_t told = 0;
   return sys::copy_memory(&told, t.handle_at, sizeof told) == sizeof told &&
          pthread_equal(told, handle);

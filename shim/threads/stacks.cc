@@ -58,19 +58,21 @@ void set(Stack* s, std::atomic<bool>& flag, std::atomic<bool>& other) {
 }
 
 Stack* of(pthread_t handle) {
-  const auto at = static_cast<std::uintptr_t>(handle);
   const int n = used.load(std::memory_order_acquire);
   if (n == 0) return nullptr;
   Table* all = table.existing();
   for (int i = 0; i < n; i++) {
-    Stack& s = all->stack[i];
-    const auto base = reinterpret_cast<std::uintptr_t>(s.base.load(std::memory_order_acquire));
-    if (base > 1 && at - base < s.size) return &s;
+    if (holds(all->stack[i], handle)) return &all->stack[i];
   }
   return nullptr;
 }
 
 }  // namespace
+
+bool holds(const Stack& s, pthread_t handle) {
+  const auto base = reinterpret_cast<std::uintptr_t>(s.base.load(std::memory_order_acquire));
+  return base > 1 && static_cast<std::uintptr_t>(handle) - base < s.size;
+}
 
 char* given(const pthread_attr_t* attributes, std::size_t& size) {
   void* base = nullptr;

@@ -72,6 +72,8 @@ void give_back(Stack* stack);
 
 // The kernel says that this thread is gone.
 void thread_gone(Thread& t);
+// True if this is the handle of the stack's thread, begun or not.
+bool holds(const Stack& stack, pthread_t handle);
 // It was joined or detached. Nothing for threads on stacks of libc's.
 void joined(pthread_t handle);
 void detached(pthread_t handle);

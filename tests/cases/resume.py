@@ -52,6 +52,15 @@ def never(t):
     t.run("resume_pool", "never", "forks=100", "load=10", **POLICY)
 
 
+@test("resume/joined before it began")
+def moved(t):
+    """A thread of which a profile knows but the name, and that has none yet: a join of it returns, though its handle was
+    moved since; so it does without."""
+    profile = places.ROOT / "scripts" / "repro_suite" / "victims" / "runtimes" / "thread_pool.toml"
+    t.run("resume_pool", "moved", "forks=50", shim=False)
+    t.run("resume_pool", "moved", "forks=50", FORKMEND_PROFILES=profile)
+
+
 def not_made(t, mode, errno, *arguments):
     """No thread may be made, or not all: nothing crashes or hangs, the report says so, and the next enqueue tries again."""
     fails_without(t, mode)

@@ -7,7 +7,7 @@
 // MODE is what the child does: submit, destroy, detach, setuid, grandchild, never, ends (return,
 // pthread_exit, throw, cancel), refused, eagain, partly, enomem, cost (of the revival, beside that
 // of creating as many threads), leaks (of the parent after a warm-up of a fifth of the forks, and
-// of a revival). load=N: so many jobs wait at each fork.
+// of a revival), moved (see below). load=N: so many jobs wait at each fork.
 #include <dlfcn.h>
 #include <grp.h>
 #include <linux/futex.h>
@@ -465,6 +465,37 @@ int child(Pool& pool, const char* mode) {
   return 97;
 }
 
+// --- a thread that has most likely not begun at the fork, and whose handle lies elsewhere by then
+// -------------------------------------------------------------------------------------------------
+
+int joins_moved(long forks) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(0, &one);
+  sched_setaffinity(0, sizeof one, &one);
+  for (long i = 0; i < forks; i++) {
+    static std::atomic<bool> told;
+    told.store(false);
+    auto* place = new pthread_t;
+    const auto wait = [](void*) -> void* {
+      while (!told.load()) sched_yield();
+      return nullptr;
+    };
+    if (pthread_create(place, nullptr, wait, nullptr) != 0) set_up_failed("pthread_create");
+    const pthread_t thread = *place;
+    *place = 0;
+    const int code = reap(spawn([&] {
+      told.store(true);  // where it had begun, it is resumed
+      return pthread_join(thread, nullptr) == 0 ? 0 : 32;
+    }));
+    told.store(true);
+    pthread_join(thread, nullptr);
+    delete place;
+    if (code != 0) return code;
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -476,6 +507,7 @@ int main(int argc, char** argv) {
     sscanf(argv[i], "load=%ld", &load);
     sscanf(argv[i], "work_us=%ld", &work_us);
   }
+  if (is(mode, "moved")) return joins_moved(forks);
   pthread_key_create(&key, [](void* value) {
     keys_destroyed++;
     delete static_cast<int*>(value);
