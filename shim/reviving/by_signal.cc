@@ -10,7 +10,7 @@
 #include "shim/forking/protocol.h"
 #include "shim/reporting/event.h"
 #include "shim/reviving/go.h"
-#include "shim/reviving/image.h"
+#include "shim/reviving/resume.h"
 #include "shim/waiting/restart.h"
 
 namespace forkmend::by_signal {
@@ -84,7 +84,7 @@ void switch_off(Runtime& r, std::string_view what) {
 
 void prepare(Runtime& r) {
   // A thread that cannot be resumed need not be stopped.
-  if (!image::probe() || modules::has_allocator()) {
+  if (!resume::possible_here()) {
     r.policy = Policy::report;
     return;
   }
