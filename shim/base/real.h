@@ -45,6 +45,7 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(pthread_kill, int, (pthread_t, int), nullptr)                                                  \
   X(pthread_cancel, int, (pthread_t), nullptr)                                                     \
   X(pthread_setname_np, int, (pthread_t, const char*), nullptr)                                    \
+  X(pthread_getattr_np, int, (pthread_t, pthread_attr_t*), nullptr)                                \
   X(pthread_exit, void, (void*), nullptr)                                                          \
   X(thrd_create, int, (thrd_t*, thrd_start_t, void*), nullptr)                                     \
   X(thrd_join, int, (thrd_t, int*), nullptr)                                                       \

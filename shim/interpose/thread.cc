@@ -5,6 +5,7 @@
 #include "shim/interpose/interpose.h"
 #include "shim/threads/create.h"
 #include "shim/threads/lost.h"
+#include "shim/threads/stacks.h"
 #include "shim/waiting/waits.h"
 
 using namespace forkmend;
@@ -76,5 +77,12 @@ FORKMEND_EXPORT int pthread_sigmask(int how, const sigset_t* set, sigset_t* old)
 FORKMEND_EXPORT int pthread_setname_np(pthread_t thread, const char* name) {
   const int result = real().pthread_setname_np(thread, name);
   if (result == 0 && is_active()) threads::set_name(thread, name);
+  return result;
+}
+
+// Rust's standard library of 2024 (1.77) panics in a new thread that has no guard page.
+FORKMEND_EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t* attributes) {
+  const int result = real().pthread_getattr_np(thread, attributes);
+  if (result == 0 && !quiet()) threads::stacks::tell_guard(thread, attributes);
   return result;
 }

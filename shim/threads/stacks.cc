@@ -129,6 +129,11 @@ Stack* take(const pthread_attr_t* attributes, pthread_attr_t& own) {
   return s;
 }
 
+void tell_guard(pthread_t handle, pthread_attr_t* attributes) {
+  const Stack* s = of(handle);
+  if (s != nullptr && s->ours) pthread_attr_setguardsize(attributes, kPage);
+}
+
 void give_back(Stack* s) { release(s); }
 
 void thread_gone(Thread& t) {

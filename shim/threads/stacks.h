@@ -70,6 +70,10 @@ Stack* take(const pthread_attr_t* attributes, pthread_attr_t& own);
 // The thread could not be created.
 void give_back(Stack* stack);
 
+// Of a thread on a stack of the shim's own libc does not know the guard page: notes it in what
+// pthread_getattr_np found out.
+void tell_guard(pthread_t handle, pthread_attr_t* attributes);
+
 // The kernel says that this thread is gone.
 void thread_gone(Thread& t);
 // True if this is the handle of the stack's thread, begun or not.

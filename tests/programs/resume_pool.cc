@@ -157,6 +157,7 @@ class Pool {
     pthread_attr_getstack(&attributes, &base, &size);
     const char* here = static_cast<char*>(__builtin_frame_address(0));
     if (here < base || here >= static_cast<char*>(base) + size) broken_++;
+    if (pthread_attr_getguardsize(&attributes, &size) != 0 || size == 0) broken_++;
     pthread_attr_destroy(&attributes);
     // Restartable sequences: libc's idea of the CPU is the kernel's.
     cpu_set_t one;
