@@ -12,8 +12,9 @@ import subprocess
 from collections.abc import Iterator
 from typing import Optional
 
-from repro_suite import places
+from repro_suite import places, servers
 from repro_suite.case import HEALTHY, Case, Expectation, Trial
+from repro_suite.cases.etcd import ETCD_CLIENTS
 from repro_suite.fork_loop import ForkLoop
 from repro_suite.interpreters import Interpreter
 from repro_suite.outcomes import Iteration
@@ -106,6 +107,11 @@ class RuntimeCase(Case):
         with contextlib.ExitStack() as helpers:
             if BROKER in trial.packages.programs:
                 trial.environment["REPRO_KAFKA_BROKERS"] = helpers.enter_context(broker(trial))
+            if trial.packages in ETCD_CLIENTS:
+                try:
+                    trial.environment["REPRO_ETCD"] = helpers.enter_context(servers.etcd())
+                except servers.ServerMissing as missing:
+                    raise VictimUnusable(str(missing)) from None
             yield from ForkLoop(trial, lambda first, count: self._argv(trial, first, count)).run()
 
     def _argv(self, trial: Trial, first: int, count: int) -> tuple[str, ...]:
@@ -162,6 +168,9 @@ CASES = [
       for case in idle_and_busy("libgomp/" + operation, LIBGOMP, "program:openmp", operation, ALWAYS, small=True)),
     *(case for operation in ("goroutines", "collect", "echo")
       for case in idle_and_busy("go/" + operation, GO, "program:go_loop", operation, ALWAYS, profile="+go")),
+    # tokio by the names of its threads alone. etcd-client-py 0.5 makes its runtime anew in a child.
+    *(RuntimeCase("tokio/put-" + packages.version, packages, "python:etcd", "put", ALWAYS,
+                  profile="+tokio,-etcd-client") for packages in ETCD_CLIENTS[:2]),
     *(case for operation in ("produce", "flush")
       for case in idle_and_busy("librdkafka/" + operation, LIBRDKAFKA, "program:kafka_producer", operation, ALWAYS,
                                 profile="+librdkafka")),

@@ -10,6 +10,7 @@ where that is the operation. Does not: time out.
 """
 
 import argparse
+import asyncio
 import concurrent.futures
 import importlib
 import os
@@ -171,6 +172,23 @@ class Kafka:
         return self._producer.flush(60) == 0 and self._delivered == 10
 
 
+class Etcd:
+    """etcd-client-py (Rust, tokio): each process has an event loop of its own, and the client of both."""
+
+    def __init__(self):
+        etcd_client = importlib.import_module("etcd_client")
+        self._client = etcd_client.Client(endpoints=[os.environ["REPRO_ETCD"]])
+
+    def put(self):
+        async def put_and_get(key, value):
+            async with self._client.connect() as communicator:
+                await communicator.put(key, value)
+                return await communicator.get(key)
+
+        value = str(os.getpid()).encode()
+        return bytes(asyncio.run(put_and_get(b"catalogue-" + value, value))) == value
+
+
 class Executor:
     """concurrent.futures.ThreadPoolExecutor of the standard library."""
 
@@ -196,6 +214,7 @@ PACKAGES = {
     "pyarrow": Arrow,
     "lancedb": LanceDB,
     "kafka": Kafka,
+    "etcd": Etcd,
     "executor": Executor,
 }
 MAIN_PID = os.getpid()
