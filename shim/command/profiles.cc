@@ -77,6 +77,8 @@ int show(const std::string& name) {
   if (profile.settle != 0) row("settle", "fork waits until its threads wait of their own accord");
   if (profile.asks_first != 0)
     row("asks first", "its threads are parked when they ask for an interpreter that is gone");
+  if (profile.callers != 0)
+    row("callers", "fork waits until no other Python thread is inside of it");
   if (profile.signal != 0)
     row("signal", fmt::format("{}, by which its threads are parked at a fork", profile.signal));
   if (profile.symbol[0][0] != '\0') row("exports", pattern_list(profile.symbol));

@@ -3,6 +3,7 @@
 #include "shim/base/compiler.h"
 #include "shim/forking/protocol.h"
 #include "shim/forking/safepoint.h"
+#include "shim/python/callers.h"
 #include "shim/python/capi.h"
 #include "shim/python/frames.h"
 #include "shim/python/lost.h"
@@ -26,6 +27,13 @@ bool nothing_to_lose() {
          threads::lost.load(std::memory_order_relaxed) == 0;
 }
 
+void come_to_rest() {
+  // A runtime's thread may need the GIL to come to rest.
+  PyThreadState* self = api.PyEval_SaveThread();
+  forking::come_to_rest();
+  api.PyEval_RestoreThread(self);
+}
+
 PyObject* before(PyObject*, PyObject*) {
   if (nothing_to_lose()) return none();
   forking_now = true;
@@ -36,12 +44,17 @@ PyObject* before(PyObject*, PyObject*) {
   signals::note_interrupt_handler();
   if (runtimes::registered_threads.load(std::memory_order_relaxed) > 0) {
     image::note_place_of(api.PyGILState_GetThisThreadState());  // nothing unless one is resumed
-    // A runtime's thread may need the GIL to come to rest.
-    PyThreadState* self = api.PyEval_SaveThread();
-    forking::come_to_rest();
-    api.PyEval_RestoreThread(self);
+    if (!callers::has_to_wait()) come_to_rest();
   }
   lost::before();
+  // After that: it runs Python code, at whose every step another thread may get the GIL.
+  if (callers::has_to_wait()) {
+    if (callers::wait_until_out()) {
+      forking::come_to_rest();
+    } else {
+      come_to_rest();
+    }
+  }
   // Last, so that another thread that forked meanwhile has not written over it.
   frames::note_current(forking::next_origin());
   return none();

@@ -50,9 +50,10 @@ std::string initialiser(const Profile& profile) {
          patterns(profile.enqueue_dso) +
          ",\n ::forkmend::Policy::" + kPolicyNames[static_cast<std::size_t>(profile.policy)] +
          ",\n " + (profile.settle != 0 ? "1" : "0") + ", " + (profile.asks_first != 0 ? "1" : "0") +
-         ",\n " + std::to_string(profile.drain_ms) + ", " + std::to_string(profile.signal) + ", " +
-         (profile.opt_in != 0 ? "1" : "0") + ",\n " + literal(profile.measured) + ",\n " +
-         literal(profile.fix_now) + ",\n " + literal(profile.fix_code) + "},\n";
+         ", " + (profile.callers != 0 ? "1" : "0") + ",\n " + std::to_string(profile.drain_ms) +
+         ", " + std::to_string(profile.signal) + ", " + (profile.opt_in != 0 ? "1" : "0") + ",\n " +
+         literal(profile.measured) + ",\n " + literal(profile.fix_now) + ",\n " +
+         literal(profile.fix_code) + "},\n";
 }
 
 int embed(const char* out_path, const std::vector<std::string>& paths) {

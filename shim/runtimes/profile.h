@@ -68,6 +68,9 @@ struct Profile {
   // Asks first: before its threads enter the interpreter they ask whether it runs, and panic when
   // it does not (pyo3 from 0.26 on). While it finalises such a thread is parked when it asks.
   std::uint8_t asks_first;
+  // Callers: a fork by CPython waits until no other Python thread is inside of it
+  // (python/callers.h).
+  std::uint8_t callers;
   // How long a fork may wait for it while it computes, in milliseconds, where its policy resumes
   // and FORKMEND_DRAIN_MS is not set; 0: as for all. Longer: its threads are lost in the child when
   // it misses the fork.

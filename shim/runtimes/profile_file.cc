@@ -305,13 +305,14 @@ class Reader {
     Profile profile{};
     int name_line = line;
     if (top_level) {
-      unknown_keys(table, "the profile",
-                   {"name", "policy", "settle", "asks_first", "drain_ms", "signal", "opt_in",
-                    "measured", "match", "enqueue", "python", "fix", "profile", "settings"});
+      unknown_keys(
+          table, "the profile",
+          {"name", "policy", "settle", "asks_first", "callers", "drain_ms", "signal", "opt_in",
+           "measured", "match", "enqueue", "python", "fix", "profile", "settings"});
     } else {
       unknown_keys(table, "[[profile]]",
-                   {"name", "policy", "settle", "asks_first", "drain_ms", "signal", "opt_in",
-                    "measured", "match", "enqueue", "python", "fix"});
+                   {"name", "policy", "settle", "asks_first", "callers", "drain_ms", "signal",
+                    "opt_in", "measured", "match", "enqueue", "python", "fix"});
     }
 
     if (const toml::node* node = table.get("name")) {
@@ -349,6 +350,7 @@ class Reader {
 
     flag_into(profile.settle, table.get("settle"), "settle");
     flag_into(profile.asks_first, table.get("asks_first"), "asks_first");
+    flag_into(profile.callers, table.get("callers"), "callers");
     flag_into(profile.opt_in, table.get("opt_in"), "opt_in");
 
     number_into(profile.drain_ms, table.get("drain_ms"), "drain_ms",

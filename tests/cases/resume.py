@@ -239,3 +239,26 @@ def nothing_kept(t):
     t.same("mappings gained", (steps["gained"][1], steps["gained-later"][1]), (0, 0))
     asked = t.run("descriptors", FORKMEND_POLICY="somebody:resume").steps()
     t.check(asked["gained"][1] > 0, "the victim sees no table where there is one")
+
+
+def callers_profile(t, callers):
+    path = t.directory / "callback-pool.toml"
+    path.write_text('name = "callback-pool"\npolicy = "resume"\n%s[match]\ndso = ["libcallback_pool.so"]\n' %
+                    ("callers = true\n" if callers else ""))
+    return {"FORKMEND_PROFILES": path}
+
+
+def python_callers(t, interpreter):
+    """A Python thread computes in the library at the fork: it is waited for, where the profile says so, before it is lost."""
+    arguments = ("resume_callers.py", places.PROGRAMS / "libcallback_pool.so")
+    lost = t.python(interpreter.path, *arguments, "20", **callers_profile(t, False))
+    # Not every fork, but soon one, finds the thread with the lock.
+    lost.kill_child(int(lost.wait_for_line(r"^forkmend\[(\d+)\]: lockup \w+ certain", 20)[1]))
+    lost.wait(10)
+    t.same("the causes", {event["cause"] for event in t.claim_all("lockup")}, {"orphaned-lock"})
+    program = t.python(interpreter.path, *arguments, "100", **callers_profile(t, True))
+    t.same("exit code", program.wait(60), 0)
+
+
+for interpreter in INTERPRETERS:
+    test("resume/callers/" + interpreter.label, interpreter, beside="resume callers")(python_callers)

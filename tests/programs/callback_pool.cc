@@ -1,8 +1,9 @@
 // A library with a thread of its own, for a program in Python (tests/preload/resume_refused.py):
 // the thread waits for jobs as it is, with a Python thread state, on a coroutine's stack, in a
 // greenlet or after it has been in some, is inside a Python function, or waits for a lock that one
-// of Python's threads holds.
+// of Python's threads holds (also of resume_callers.py: one is inside of the library).
 #include <pthread.h>
+#include <time.h>
 #include <ucontext.h>
 
 #include <cstdlib>
@@ -102,6 +103,17 @@ void pool_wait_until_held() {
   pthread_mutex_lock(&mutex);
   while (!held) pthread_cond_wait(&done, &mutex);
   pthread_mutex_unlock(&mutex);
+}
+
+// Called by a thread of Python's: computes for a millisecond, with a lock.
+void pool_compute() {
+  pthread_mutex_lock(&wanted);
+  timespec start, now;
+  clock_gettime(CLOCK_MONOTONIC, &start);
+  do {
+    clock_gettime(CLOCK_MONOTONIC, &now);
+  } while ((now.tv_sec - start.tv_sec) * 1'000'000'000L + now.tv_nsec - start.tv_nsec < 1'000'000);
+  pthread_mutex_unlock(&wanted);
 }
 
 void pool_submit() {

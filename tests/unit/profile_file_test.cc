@@ -34,6 +34,7 @@ policy = "drain"
 settle = true
 asks_first = true
 signal = 60
+callers = true
 measured = ["0.4.2", "0.5.0"]
 [match]
 dso = ["a*.so", "b.so"]
@@ -52,6 +53,7 @@ code = "say \"so\""
   CHECK(profile.settle == 1);
   CHECK(profile.asks_first == 1);
   CHECK(profile.signal == 60);
+  CHECK(profile.callers == 1);
   CHECK(std::string(profile.symbol[0]) == "entry");
   CHECK(std::string(profile.measured) == "0.4.2, 0.5.0");
   CHECK(std::string(profile.dso[0]) == "a*.so");

@@ -178,7 +178,7 @@ CASES = [
     RuntimeCase("librdkafka/flushed", LIBRDKAFKA, "program:kafka_producer", "flushed", ALWAYS, profile="+librdkafka"),
     *(case for operation in ("group", "join", "sort")
       for case in idle_and_busy("polars/" + operation, POLARS, "python:polars", operation, ALWAYS, profile="+polars")),
-    # At work: the other thread is one of Python's, and may hold the database's own lock at the fork.
+    # At work: the other thread is one of Python's, which the fork waits for (profile: callers).
     *idle_and_busy("duckdb/threads", DUCKDB, "python:duckdb", "threads", ALWAYS, profile="+duckdb"),
     # Not while another thread has a cursor: that keeps the database open.
     *(RuntimeCase("duckdb/" + operation, DUCKDB, "python:duckdb", operation, ALWAYS, profile="+duckdb")
