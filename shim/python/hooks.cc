@@ -42,18 +42,18 @@ PyObject* before(PyObject*, PyObject*) {
   // them.
   stack::prepare();
   signals::note_interrupt_handler();
-  if (runtimes::registered_threads.load(std::memory_order_relaxed) > 0) {
+  const bool registered = runtimes::registered_threads.load(std::memory_order_relaxed) > 0;
+  const bool for_callers = registered && callers::has_to_wait();
+  if (registered) {
     image::note_place_of(api.PyGILState_GetThisThreadState());  // nothing unless one is resumed
-    if (!callers::has_to_wait()) come_to_rest();
+    if (!for_callers) come_to_rest();
   }
   lost::before();
   // After that: it runs Python code, at whose every step another thread may get the GIL.
-  if (callers::has_to_wait()) {
-    if (callers::wait_until_out()) {
-      forking::come_to_rest();
-    } else {
-      come_to_rest();
-    }
+  if (for_callers && callers::wait_until_out()) {
+    forking::come_to_rest();
+  } else if (for_callers) {
+    come_to_rest();
   }
   // Last, so that another thread that forked meanwhile has not written over it.
   frames::note_current(forking::next_origin());

@@ -253,6 +253,7 @@ class Rebuild {
   // netpollEventFd).
   bool signals_itself(int set) const {
     bool found = false;
+    if (runtime_.signal == 0) return found;
     for_each_target(set, [&](const Target& target) { found |= is_signal_to_itself(target); });
     return found;
   }
