@@ -72,10 +72,9 @@ bool wait_until_returned(Stop& stop, Nanoseconds deadline) {
 
 bool has_threads(const Runtime& r) {
   bool found = false;
-  threads::for_each([&](Thread& t) {
+  threads::for_each_live([&](Thread& t) {
     const int tid = t.tid.load(std::memory_order_relaxed);
-    found = t.runtime == &r && threads::is_live(t) && &t != threads::self() &&
-            t.state.load() != ThreadState::free &&
+    found = t.runtime == &r && &t != threads::self() &&
             (tid == 0 || sys::thread_exists(sys::getpid(), tid));
     return !found;
   });
@@ -126,9 +125,8 @@ std::uint32_t held_in;  // the generation: the gate of a child that a handler fo
 
 bool all_parked() {
   bool parked = true;
-  threads::for_each([&](Thread& t) {
-    parked = !t.registered || &t == exiter || !threads::is_live(t) ||
-             t.state.load() == ThreadState::parked ||
+  threads::for_each_live([&](Thread& t) {
+    parked = !t.registered || &t == exiter || t.state.load() == ThreadState::parked ||
              !sys::thread_exists(sys::getpid(), t.tid.load(std::memory_order_relaxed));
     return parked;
   });
@@ -191,8 +189,8 @@ void begin() {
 
 bool abandons(const pthread_cond_t* c) {
   bool found = false;
-  threads::for_each([&](Thread& t) {
-    found = t.registered && &t != exiter && threads::is_live(t) && t.wait.object == c &&
+  threads::for_each_live([&](Thread& t) {
+    found = t.registered && &t != exiter && t.wait.object == c &&
             t.wait.call.load() == WaitCall::cond_wait;
     return !found;
   });

@@ -37,7 +37,7 @@ bool watches(int tid) {
 [[noreturn]] void end(int tid) {
   int mine = tid;
   if (watcher.compare_exchange_strong(mine, 0)) {
-    threads::for_each([](Thread& t) {
+    threads::for_each_live([](Thread& t) {
       if (t.exit_park.load() == kParkedForExit) sys::futex_wake_all(&t.exit_park);
       return true;
     });
@@ -83,13 +83,11 @@ void park() {
 }
 
 void end_for_join(pthread_t thread) {
-  threads::for_each([&](Thread& t) {
-    if (!threads::is_live(t) || t.handle != thread) return true;
-    std::uint32_t expected = kParkedForExit;
-    if (t.exit_park.compare_exchange_strong(expected, kEndForJoin))
-      sys::futex_wake_all(&t.exit_park);
-    return true;
-  });
+  Thread* t = threads::live_with_handle(thread);
+  if (t == nullptr) return;
+  std::uint32_t expected = kParkedForExit;
+  if (t->exit_park.compare_exchange_strong(expected, kEndForJoin))
+    sys::futex_wake_all(&t->exit_park);
 }
 
 void before_thread_exit(const void* caller) {

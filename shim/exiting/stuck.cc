@@ -21,8 +21,8 @@ bool read(std::uintptr_t from, T& out) {
 template <class Matches>
 Thread* find_parked(Matches&& matches) {
   Thread* found = nullptr;
-  threads::for_each([&](Thread& t) {
-    if (threads::is_live(t) && t.exit_park.load() == kParkedForExit && matches(t)) found = &t;
+  threads::for_each_live([&](Thread& t) {
+    if (t.exit_park.load() == kParkedForExit && matches(t)) found = &t;
     return found == nullptr;
   });
   return found;

@@ -21,6 +21,7 @@
 #include "shim/reviving/resume.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/create.h"
+#include "shim/threads/lost.h"
 #include "shim/threads/thread.h"
 #include "shim/threads/unrecorded.h"
 #include "shim/waiting/handover.h"
@@ -99,6 +100,7 @@ class Protocol {
     locks::after_fork_child(entry);  // while records still say who was the owner
     loader::after_fork_child(entry, pid);
     threads::after_fork_child(entry, pid);
+    threads::lost_handles_after_fork_child(entry);
     runtimes::after_fork_child(entry);
     resume::after_fork_child(entry);
     locks::adopted_after_fork_child(entry);

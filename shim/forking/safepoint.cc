@@ -33,9 +33,9 @@ Nanoseconds allowance(const Runtime& r) {
 // Whether this thread is not waited for any longer. Where a runtime is given more time than others,
 // it is to compute in: a thread that sleeps where nobody sees what it waits for (a name look-up of
 // libc's) may do so for as long.
-bool is_given_up(const Thread& t, const Runtime& r, Nanoseconds waited) {
+bool is_given_up(const Thread& t, ThreadState state, const Runtime& r, Nanoseconds waited) {
   if (waited >= allowance(r)) return true;
-  return waited >= settings.drain && t.state.load() != ThreadState::parked &&
+  return waited >= settings.drain && state != ThreadState::parked &&
          kernel_state(t.tid.load(std::memory_order_relaxed)) == KernelState::sleeping;
 }
 
@@ -57,10 +57,9 @@ bool any_resumes() {
   return any && resume::possible_here();
 }
 
-bool is_gone(Thread& t) {
+bool is_gone(const Thread& t, ThreadState state) {
   const int tid = t.tid.load(std::memory_order_relaxed);
-  return t.state.load() == ThreadState::exiting && tid != 0 &&
-         !sys::thread_exists(sys::getpid(), tid);
+  return state == ThreadState::exiting && tid != 0 && !sys::thread_exists(sys::getpid(), tid);
 }
 
 void pause(int look) {
@@ -72,14 +71,17 @@ void pause(int look) {
   sys::call(SYS_nanosleep, sys::arg(&time));
 }
 
+// visit(thread, its state, runtime): the state is loaded once, with the rest of its identity; a
+// thread that ends meanwhile must not be taken for one that missed the safepoint.
 template <class Visit>
 void for_each_waited_for(Visit&& visit) {
   Thread* self = threads::self();
-  threads::for_each([&](Thread& t) {
-    if (!t.registered || &t == self || !threads::is_live(t)) return true;
+  threads::for_each_live([&](Thread& t) {
+    const Identity seen = t.state.identity();
+    if (!t.registered || &t == self || !threads::is_live(seen)) return true;
     Runtime* r = t.runtime;
     if (r == nullptr || !runtimes::has_gate(r->policy)) return true;
-    return visit(t, *r);
+    return visit(t, seen.state(), *r);
   });
 }
 
@@ -89,11 +91,11 @@ void for_each_waited_for(Visit&& visit) {
 bool look_settled(std::uint64_t& parks, Nanoseconds waited) {
   bool settled = true;
   parks = 0;
-  for_each_waited_for([&](Thread& t, Runtime& r) {
-    if (!r.settle || is_given_up(t, r, waited) || is_gone(t)) return true;
+  for_each_waited_for([&](Thread& t, ThreadState state, Runtime& r) {
+    if (!r.settle || is_given_up(t, state, r, waited) || is_gone(t, state)) return true;
     parks += t.parks.load() + 1;
     // A thread that was woken but did not run yet looks parked to us, not to the kernel.
-    settled = t.state.load() == ThreadState::parked && !t.gated.load() &&
+    settled = state == ThreadState::parked && !t.gated.load() &&
               kernel_state(t.tid.load(std::memory_order_relaxed)) == KernelState::sleeping;
     return settled;
   });
@@ -102,7 +104,7 @@ bool look_settled(std::uint64_t& parks, Nanoseconds waited) {
 
 bool needs_settling() {
   bool any = false;
-  for_each_waited_for([&](Thread&, Runtime& r) { return !(any = any || r.settle); });
+  for_each_waited_for([&](Thread&, ThreadState, Runtime& r) { return !(any = any || r.settle); });
   return any;
 }
 
@@ -121,9 +123,9 @@ enum class Look : std::uint8_t { reached, unsettled, waiting };
 // One look at all threads behind the closed gate.
 Look look_parked(Nanoseconds waited) {
   Look result = Look::reached;
-  for_each_waited_for([&](Thread& t, Runtime& r) {
-    if (is_given_up(t, r, waited) || is_gone(t)) return true;
-    if (t.state.load() != ThreadState::parked) {
+  for_each_waited_for([&](Thread& t, ThreadState state, Runtime& r) {
+    if (is_given_up(t, state, r, waited) || is_gone(t, state)) return true;
+    if (state != ThreadState::parked) {
       result = Look::waiting;
       if (r.signal == 0) return false;
       by_signal::ask(t, waited);
@@ -144,8 +146,8 @@ Look look_parked(Nanoseconds waited) {
 void book_misses(Nanoseconds waited) {
   bool missed[runtimes::kMaxRuntimes] = {};
   bool any = false;
-  for_each_waited_for([&](Thread& t, Runtime& r) {
-    if (t.state.load() != ThreadState::parked && is_given_up(t, r, waited) && !is_gone(t))
+  for_each_waited_for([&](Thread& t, ThreadState state, Runtime& r) {
+    if (state != ThreadState::parked && is_given_up(t, state, r, waited) && !is_gone(t, state))
       any = missed[&r - &runtimes::at(0)] = true;
     return true;
   });

@@ -135,8 +135,8 @@ void collect() {
   if (collected_count != 0) collected_count = 0;
   if (!layout::mutex_known() || runtimes::registered_threads.load() == 0) return;
   Thread* self = threads::self();
-  threads::for_each([&](Thread& t) {
-    if (!t.registered || &t == self || !threads::is_live(t)) return true;
+  threads::for_each_live([&](Thread& t) {
+    if (!t.registered || &t == self) return true;
     for (int i = 0; i < t.held.count; i++) add(t.held.lock[i], t, t.held.kind[i], true);
     // A thread that was just handed a mutex and stands at the gate owns it without a list entry.
     if (t.wait.call.load() != WaitCall::none && t.wait.mutex != nullptr)

@@ -97,8 +97,7 @@ bool remove(Thread& t, const void* guard) {
 
 Thread* lost_inside(const void* guard) {
   Thread* found = nullptr;
-  threads::for_each([&](Thread& t) {
-    if (!threads::is_lost(t)) return true;
+  threads::for_each_lost([&](Thread& t) {
     for (int i = 0; i < t.initialisers.count; i++) {
       if (t.initialisers.guard[i] == guard) found = &t;
     }

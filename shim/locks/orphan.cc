@@ -15,14 +15,20 @@ FORKMEND_SAME_PAGE Spinlock repairing;
 const Thread* lost_thread_with(int tid) {
   if (tid == 0) return nullptr;
   const Thread* found = nullptr;
+  const auto had = [&](const Thread& t) {
+    return t.tid.load(std::memory_order_acquire) == tid || threads::has_been(t, tid);
+  };
+  threads::for_each_lost([&](Thread& t) {
+    if (had(t)) found = &t;
+    return true;
+  });
+  if (found == nullptr) return nullptr;
   bool alive = false;
-  threads::for_each([&](Thread& t) {
-    const bool now = t.tid.load(std::memory_order_relaxed) == tid;
-    if (threads::is_live(t)) {
-      alive = now || threads::has_been(t, tid);
-    } else if (threads::is_lost(t) && (now || threads::has_been(t, tid))) {
-      found = &t;
-    }
+  threads::for_each_live([&](Thread& t) {
+    Identity identity = t.state.identity();
+    bool its = false;
+    alive =
+        threads::read_of(t, identity, [&] { its = had(t); }) && its && threads::is_live(identity);
     return !alive;
   });
   return alive ? nullptr : found;
@@ -32,9 +38,8 @@ const Thread* lost_thread_with(int tid) {
 bool is_waited_for(const void* lock) {
   const Thread* self = threads::self();
   bool waited = false;
-  threads::for_each([&](Thread& t) {
-    waited = &t != self && threads::is_live(t) && t.wait.call.load() != WaitCall::none &&
-             t.wait.object == lock;
+  threads::for_each_live([&](Thread& t) {
+    waited = &t != self && t.wait.call.load() != WaitCall::none && t.wait.object == lock;
     return !waited;
   });
   return waited;

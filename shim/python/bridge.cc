@@ -104,8 +104,8 @@ bool explain_wait(Judgement& out) {
     if (explanation.cause.view() == cause) out.cause = cause;
   }
   out.runtime = explanation.runtime;
-  threads::for_each([&](Thread& t) {
-    if (threads::is_lost(t) && t.tid.load() == explanation.tid) out.culprit = &t;
+  threads::for_each_lost([&](Thread& t) {
+    if (t.tid.load() == explanation.tid) out.culprit = &t;
     return out.culprit == nullptr;
   });
   out.add(out.cause).append(explanation.text.view());

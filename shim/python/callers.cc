@@ -57,8 +57,8 @@ bool may_be_inside(const Thread& t) {
 bool all_out() {
   const Thread* self = threads::self();
   bool out = true;
-  threads::for_each([&](Thread& t) {
-    if (&t != self && !t.registered && threads::is_live(t)) out = !may_be_inside(t);
+  threads::for_each_live([&](Thread& t) {
+    if (&t != self && !t.registered) out = !may_be_inside(t);
     return out;
   });
   return out;

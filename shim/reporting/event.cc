@@ -112,9 +112,10 @@ void report_drain_missed(const Runtime& runtime, Nanoseconds waited, Nanoseconds
   json.field("misses", runtime.misses.load() + 1);
   json.key("threads").open('[');
   int count = 0;
-  threads::for_each([&](Thread& t) {
-    if (t.runtime != &runtime || !t.registered || !threads::is_live(t)) return true;
-    if (t.state.load() == ThreadState::parked || &t == threads::self()) return true;
+  threads::for_each_live([&](Thread& t) {
+    if (t.runtime != &runtime || !t.registered || &t == threads::self()) return true;
+    const Identity seen = t.state.identity();
+    if (!threads::is_live(seen) || seen.state() == ThreadState::parked) return true;
     Text<192> doing;
     describe_activity(t, doing);
     const char letter = kernel_state_letter(t.tid.load());

@@ -139,18 +139,12 @@ void append_activity(TextSpan& out, const Thread& t) {
 
 // A lost thread's stack is as it was at the fork, until a new thread of this process is given it.
 bool stack_is_reused(const Thread& lost) {
-  bool reused = false;
-  threads::for_each([&](Thread& t) {
-    reused = threads::is_live(t) && pthread_equal(t.handle, lost.handle) &&
-             t.state.load() != ThreadState::starting;
-    return !reused;
-  });
-  return reused;
+  return threads::live_with_handle(lost.handle) != nullptr;
 }
 
 void write_lost_thread(Json& json, const Thread& t) {
   const WaitCall call = t.wait.call.load();
-  json.open('{').field("generation", t.generation.load()).field("serial", t.serial);
+  json.open('{').field("generation", t.generation()).field("serial", t.serial());
   json.field("tid_in_parent", t.tid.load()).field("name", t.name);
   json.field("runtime", t.runtime != nullptr ? t.runtime->name : "none recognised");
   json.field("dso", t.runtime != nullptr && t.runtime->dso != nullptr ? t.runtime->dso->path : "");
@@ -185,10 +179,10 @@ void write_lost_thread(Json& json, const Thread& t) {
   json.close(']').close('}');
 }
 
-// Whether a lost thread belongs into this report: of the runtime in question, or any where none is.
+// Whether this lost thread belongs into this report: of the runtime in question, or any where none
+// is.
 bool concerns(const Thread& t, const Judgement& judgement) {
-  return threads::is_lost(t) && (judgement.runtime == nullptr || t.runtime == judgement.runtime ||
-                                 &t == judgement.culprit);
+  return judgement.runtime == nullptr || t.runtime == judgement.runtime || &t == judgement.culprit;
 }
 
 int write_lost(Json& json, const Judgement& judgement) {
@@ -198,7 +192,7 @@ int write_lost(Json& json, const Judgement& judgement) {
     write_lost_thread(json, *judgement.culprit);
     written++;
   }
-  threads::for_each([&](Thread& t) {
+  threads::for_each_lost([&](Thread& t) {
     if (!concerns(t, judgement)) return true;
     total++;
     if (&t != judgement.culprit && written < kMostLost) {
@@ -368,7 +362,7 @@ void write_block(const Report& report) {
   if (!python::innermost_user_frame().empty())
     out.format("\n          {}", python::innermost_user_frame());
   int shown = 0;
-  threads::for_each([&](Thread& lost) {
+  threads::for_each_lost([&](Thread& lost) {
     if (!concerns(lost, judgement)) return true;
     out.format("\n{:10}\"{}\" (tid {} of {}); at the fork: ", shown == 0 ? "LOST" : "",
                thread_name(lost), lost.tid.load(), origin.parent_pid);

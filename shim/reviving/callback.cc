@@ -89,15 +89,15 @@ void enqueue_by_declared(Runtime& r) {
   const Thread* t = threads::self();
   if (r.reviving.load() != 0) {
     // What respawn waits for must not wait for respawn.
-    if (t == nullptr || t == r.respawning.load() || t->serial >= r.respawn_serial.load()) return;
+    if (t == nullptr || t == r.respawning.load() || t->serial() >= r.respawn_serial.load()) return;
   }
   enqueue(&r.handle);
 }
 
 void remove(forkmend_runtime* handle) {
   Runtime* r = runtime_of(handle);
-  threads::for_each([&](Thread& t) {
-    if (t.runtime == r && threads::is_live(t)) runtimes::leave(t);
+  threads::for_each_live([&](Thread& t) {
+    if (t.runtime == r) runtimes::leave(t);
     return true;
   });
   locks::forget(r);

@@ -156,9 +156,8 @@ class Rebuild {
 
   bool waited_on(int fd) const {
     bool found = false;
-    threads::for_each([&](Thread& t) {
-      found = threads::is_lost(t) && t.runtime == &runtime_ &&
-              t.wait.call.load() == WaitCall::epoll_wait &&
+    threads::for_each_lost([&](Thread& t) {
+      found = t.runtime == &runtime_ && t.wait.call.load() == WaitCall::epoll_wait &&
               t.wait.object == reinterpret_cast<const void*>(static_cast<long>(fd));
       return !found;
     });
@@ -181,9 +180,8 @@ class Rebuild {
 
   bool has_any() const {
     bool any = runtime_.signal != 0;  // its calls are not seen
-    threads::for_each([&](Thread& t) {
-      any = any || (threads::is_lost(t) && t.runtime == &runtime_ &&
-                    t.wait.call.load() == WaitCall::epoll_wait);
+    threads::for_each_lost([&](Thread& t) {
+      any = any || (t.runtime == &runtime_ && t.wait.call.load() == WaitCall::epoll_wait);
       return !any;
     });
     for (int fd = 0; !any && fd < noted.load(std::memory_order_relaxed); fd++)

@@ -84,7 +84,7 @@ bool wait_for_others() {
 
 template <class Visit>
 void for_each_lost(const Runtime& r, Visit&& visit) {
-  threads::for_each([&](Thread& t) { return t.runtime != &r || !threads::is_lost(t) || visit(t); });
+  threads::for_each_lost([&](Thread& t) { return t.runtime != &r || visit(t); });
 }
 
 bool has_stacks(const Runtime& r) {
@@ -115,14 +115,9 @@ const char* why_not_parked(const Thread& t) {
 const char* obstacle(const Thread& t) {
   const Stack* s = t.stack.load();
   if (s == nullptr || s->frame == nullptr) return "it has no stack of the shim's own";
-  switch (t.state.load()) {
-    case ThreadState::starting:
-      return "it had just been created at the fork";
-    case ThreadState::exiting:
-      return "it was ending at the fork";
-    default:
-      break;
-  }
+  const ThreadState state = t.state.load();
+  if (!has_begun(state)) return "it had just been created at the fork";
+  if (state == ThreadState::exiting) return "it was ending at the fork";
   if (t.runtime->policy == Policy::rerun)
     return !s->whole.load() ? why_not_parked(t) : rerun::obstacle(t, *s);
   if (!image::see(t.handle, s->base.load() + s->size)) return "its thread block is not known";
@@ -193,13 +188,13 @@ void book(Runtime& r, std::uint32_t count) {
   const int n = static_cast<int>(count);
   for_each_lost(r, [&](Thread& t) {
     Stack& s = *t.stack.load();
-    if (s.loose.load()) real().pthread_detach(t.handle);
+    if ((s.ends.load() & kLoose) != 0) real().pthread_detach(t.handle);
     if (s.again) threads::begin_anew(t);
-    t.state.store(s.again ? ThreadState::starting : ThreadState::leaving);
+    const ThreadState state = s.again ? ThreadState::starting : ThreadState::leaving;
     s.whole.store(false);
     s.image = nullptr;
     s.again = false;
-    t.generation.store(threads::generation.load());
+    threads::go_on(t, state);
     return true;
   });
   threads::live().fetch_add(n);

@@ -187,13 +187,12 @@ void enter(Thread& t, Runtime* r) {
 }
 
 void leave(Thread& t) {
-  if (t.runtime != nullptr) t.runtime->live.fetch_sub(1, std::memory_order_relaxed);
-  if (t.registered) {
-    t.registered = false;
+  // Whoever takes it out of the record books it out: its owner may remove it as the thread ends.
+  if (Runtime* r = t.runtime.exchange(nullptr)) r->live.fetch_sub(1, std::memory_order_relaxed);
+  if (t.registered.load(std::memory_order_relaxed) && t.registered.exchange(false)) {
     registered_threads.fetch_sub(1);
     update_busy();
   }
-  t.runtime = nullptr;
 }
 
 Runtime* of_caller(const void* caller) {

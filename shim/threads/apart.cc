@@ -3,7 +3,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "shim/threads/lost.h"
 #include "shim/threads/stacks.h"
 
 namespace forkmend::threads {
@@ -29,20 +28,6 @@ Apart::Apart(const pthread_attr_t* attributes) : given_(attributes) {
 
 Apart::~Apart() {
   if (own_is_ours_) pthread_attr_destroy(&own_);
-}
-
-bool stays(Thread& t, pthread_t handle) {
-  std::uint8_t verdict = t.apart.load(std::memory_order_acquire);
-  if (verdict == kUndecided) {
-    Thread* gone = lost_with_handle(handle);
-    const bool taken = gone != nullptr && !gone->settled.load(std::memory_order_relaxed);
-    const std::uint8_t mine = taken ? kMakesWay : kStays;
-    if (t.apart.compare_exchange_strong(verdict, mine)) {
-      verdict = mine;
-      if (taken) gone->kept.store(true);
-    }
-  }
-  return verdict == kStays;
 }
 
 }  // namespace forkmend::threads

@@ -38,11 +38,4 @@ class Apart {
   bool detached_ = false;
 };
 
-// What Thread::apart holds.
-enum ApartVerdict : std::uint8_t { kStays, kUndecided, kMakesWay };
-
-// Whether the new thread `t` with this handle stays. Asked by the thread itself, before it runs
-// anything, and by its creator: whoever is first decides for both.
-bool stays(Thread& t, pthread_t handle);
-
 }  // namespace forkmend::threads

@@ -23,6 +23,7 @@
 #include "shim/threads/apart.h"
 #include "shim/threads/first.h"
 #include "shim/threads/stacks.h"
+#include "shim/threads/start.h"
 #include "shim/threads/thread.h"
 
 namespace forkmend::threads {
@@ -52,20 +53,15 @@ void ended(void* record) {
   // Destructors of thread-local objects still run, and may be half way through something at a fork:
   // the record counts until the kernel says that the thread is gone (reap).
   t->state.store(ThreadState::exiting);
+  books.exiting.fetch_add(1);
 }
 
 // False: another thread is started in its place, and this one is to end.
 bool begin(Thread* t) {
-  if (FORKMEND_UNLIKELY(watch::needed()) && !stays(*t, pthread_self())) {
-    runtimes::leave(*t);
-    release(t);
-    return false;
-  }
+  t->tid.store(layout::own_tid(), std::memory_order_relaxed);
+  if (!arrive(*t)) return false;
   if (t->detaches.load(std::memory_order_relaxed)) real().pthread_detach(pthread_self());
   current_thread = t;
-  t->tid.store(layout::own_tid(), std::memory_order_relaxed);
-  t->handle = pthread_self();
-  t->state.store(ThreadState::running);
   if (t->registered) gate::pass(*t, t->creator);
   return true;
 }
@@ -182,27 +178,30 @@ int make_anew(Thread* t, pthread_t* handle, const pthread_attr_t* attributes) {
 }
 
 void reap() {
-  for_each([](Thread& t) {
-    if (t.state.load() == ThreadState::exiting && is_live(t) &&
-        !sys::thread_exists(sys::getpid(), t.tid.load(std::memory_order_relaxed))) {
-      stacks::thread_gone(t);
-      runtimes::leave(t);
-      release(&t);
-    }
+  if (FORKMEND_LIKELY(books.exiting.load() == 0)) return;
+  for_each_live([](Thread& t) {
+    const Identity seen = t.state.identity();
+    if (seen.state() != ThreadState::exiting || !is_live(seen) ||
+        sys::thread_exists(sys::getpid(), t.tid.load(std::memory_order_relaxed)) ||
+        !claim(t, seen))  // several threads may look at once
+      return true;
+    books.exiting.fetch_sub(1);
+    stacks::thread_gone(t);
+    runtimes::leave(t);
+    release_claimed(&t);
     return true;
   });
 }
 
 namespace {
 
-Thread* prepare(const pthread_t* handle, const void* caller, const void* symbol) {
+Thread* prepare(const void* caller, const void* symbol) {
   before_first();
   if (live().load(std::memory_order_relaxed) <= 1) forking::catch_up();
   trigger::on_create(caller);
-  if (runtimes::registered_threads.load(std::memory_order_relaxed) > 0) reap();
+  reap();
   Thread* t = allocate();
   if (t == nullptr) return nullptr;
-  t->handle_at = handle;
   t->creator = caller;
   t->start_symbol = symbol;
   runtimes::enter(*t, runtimes::attribute(caller, symbol));
@@ -223,50 +222,43 @@ int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*start)(v
   const Apart apart(attributes);
   const void* symbol = start_symbol(caller, start, argument);
   for (;;) {
-    Thread* t = prepare(handle, caller, symbol);
+    Thread* t = prepare(caller, symbol);
     if (t == nullptr) return real().pthread_create(handle, attributes, start, argument);
     t->start = start;
     t->argument = argument;
+    const Identity created = t->state.identity();
     int result = create_thread(t, handle, attributes);
-    const bool may_make_way = result == kNoStack && apart.active();
     if (result == kNoStack) {
-      if (may_make_way) t->apart.store(kUndecided, std::memory_order_relaxed);
+      t->may_make_way.store(apart.active(), std::memory_order_relaxed);
       t->detaches.store(apart.detached(), std::memory_order_relaxed);
       result = real().pthread_create(handle, apart.attributes(), trampoline, t);
     }
     if (result != 0) undo(t);
-    if (result != 0 || !may_make_way || stays(*t, *handle)) return result;
+    if (result != 0 || note_created(*t, created, handle)) return result;
   }
 }
 
 int create_c11(thrd_t* handle, thrd_start_t start, void* argument, const void* caller) {
   for (;;) {
-    Thread* t = prepare(handle, caller, caller);
+    Thread* t = prepare(caller, caller);
     if (t == nullptr) return real().thrd_create(handle, start, argument);
     t->start_c11 = start;
     t->argument = argument;
+    const Identity created = t->state.identity();
     const int error = create_thread(t, handle, nullptr);
     int result = c11::result(error);
-    const bool may_make_way = error == kNoStack && watch::needed();
     if (error == kNoStack) {
-      if (may_make_way) t->apart.store(kUndecided, std::memory_order_relaxed);
+      t->may_make_way.store(watch::needed(), std::memory_order_relaxed);
       result = real().thrd_create(handle, trampoline_c11, t);
     }
     if (result != thrd_success) undo(t);
-    if (result != thrd_success || !may_make_way || stays(*t, *handle)) return result;
+    if (result != thrd_success || note_created(*t, created, handle)) return result;
   }
 }
 
 void set_name(pthread_t handle, const char* name) {
-  Thread* t = self();
-  if (t == nullptr || !pthread_equal(handle, pthread_self())) {
-    t = nullptr;
-    for_each([&](Thread& other) {
-      if (is_live(other) && other.state.load() != ThreadState::starting && other.handle == handle)
-        t = &other;
-      return t == nullptr;
-    });
-  }
+  const bool own = pthread_equal(handle, pthread_self()) != 0;
+  Thread* t = own && self() != nullptr ? self() : live_with_handle(handle);
   if (t == nullptr) return;
   copy_text(t->name, name);
   Runtime* r = runtimes::attribute_by_name(*t, name);

@@ -52,9 +52,10 @@ void release(Stack* s) {
   s->base.store(nullptr);
 }
 
-// Gone and loose come in either order, from two threads: whoever sets the second releases it.
-void set(Stack* s, std::atomic<bool>& flag, std::atomic<bool>& other) {
-  if (!flag.exchange(true) && other.load()) release(s);
+// They come in either order, from two threads, and both may come at once.
+void set(Stack* s, std::uint8_t end) {
+  const std::uint8_t before = s->ends.fetch_or(end);
+  if ((before & end) == 0 && before != 0) release(s);
 }
 
 Stack* of(pthread_t handle) {
@@ -111,8 +112,7 @@ Stack* take(const pthread_attr_t* attributes, pthread_attr_t& own) {
   pthread_attr_setstack(&own, base, size);
   s->size = size;
   s->ours = ours;
-  s->loose.store(detach == PTHREAD_CREATE_DETACHED);
-  s->gone.store(false);
+  s->ends.store(detach == PTHREAD_CREATE_DETACHED ? kLoose : 0);
   s->owner.store(nullptr);
   s->handle = 0;
   s->frame = nullptr;
@@ -139,7 +139,7 @@ void give_back(Stack* s) { release(s); }
 void thread_gone(Thread& t) {
   // Whoever takes the stack out of the record says that the thread is gone: a join comes from
   // another thread than the look at the kernel.
-  if (Stack* s = t.stack.exchange(nullptr)) set(s, s->gone, s->loose);
+  if (Stack* s = t.stack.exchange(nullptr)) set(s, kGone);
 }
 
 void joined(pthread_t handle) {
@@ -147,13 +147,12 @@ void joined(pthread_t handle) {
   if (s == nullptr) return;
   Thread* owner = s->owner.load();
   Stack* expected = s;
-  if (owner != nullptr && owner->stack.compare_exchange_strong(expected, nullptr))
-    set(s, s->gone, s->loose);
-  set(s, s->loose, s->gone);
+  if (owner != nullptr && owner->stack.compare_exchange_strong(expected, nullptr)) set(s, kGone);
+  set(s, kLoose);
 }
 
 void detached(pthread_t handle) {
-  if (Stack* s = of(handle)) set(s, s->loose, s->gone);
+  if (Stack* s = of(handle)) set(s, kLoose);
 }
 
 }  // namespace forkmend::threads::stacks

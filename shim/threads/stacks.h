@@ -29,13 +29,16 @@ struct Argument {
   unsigned char bytes[kBytes];
 };
 
+// What has to come together before a stack is given back.
+inline constexpr std::uint8_t kGone = 1;   // its thread has ended, by the kernel
+inline constexpr std::uint8_t kLoose = 2;  // joined or detached: nobody will ask for its result
+
 struct Stack {
   std::atomic<char*> base;  // lowest usable byte; null: the slot is free
   std::size_t size;
-  bool ours;                   // false: the program's, given with the attributes
-  std::atomic<bool> loose;     // joined or detached: nobody will ask for its result
-  std::atomic<bool> gone;      // its thread has ended, by the kernel
-  std::atomic<Thread*> owner;  // its record, once there is one
+  bool ours;                       // false: the program's, given with the attributes
+  std::atomic<std::uint8_t> ends;  // kGone, kLoose: one word, and whoever sets the second releases
+  std::atomic<Thread*> owner;      // its record, once there is one
   // For going on in a child.
   pthread_t handle;
   const void* frame;         // of the trampoline: a thread made anew must find itself there

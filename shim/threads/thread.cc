@@ -7,7 +7,6 @@
 #include "shim/base/syscall.h"
 #include "shim/base/text.h"
 #include "shim/reporting/event.h"
-#include "shim/threads/apart.h"
 
 namespace forkmend::threads {
 
@@ -15,6 +14,9 @@ FORKMEND_TLS Thread* current_thread;
 FORKMEND_SAME_PAGE std::atomic<std::uint32_t> generation{0};
 FORKMEND_SAME_PAGE std::atomic<int> lost{0};
 FORKMEND_SAME_PAGE constinit Books books{};
+FORKMEND_SAME_PAGE std::atomic<int> first_own{0};
+FORKMEND_SAME_PAGE std::atomic<int> first_live{1};
+FORKMEND_SAME_PAGE std::atomic<Thread*> survivor{nullptr};
 
 namespace {
 
@@ -57,12 +59,11 @@ Thread* at(int place) {
 
 void adopt_main_thread() {
   Thread& t = main_record;
-  t.serial = 0;
-  t.generation = 0;
   t.tid.store(sys::gettid(), std::memory_order_relaxed);
-  t.handle = pthread_self();
+  t.handle.store(pthread_self(), std::memory_order_relaxed);
   copy_text(t.name, "main thread");
-  t.state.store(ThreadState::running, std::memory_order_relaxed);
+  t.state.become({ThreadState::running, 0, 0});
+  survivor.store(&t, std::memory_order_relaxed);
   current_thread = &t;
   books.live.store(1, std::memory_order_relaxed);
 }
@@ -99,32 +100,53 @@ Thread* allocate() {
       report_off("thread records", "more than 262,144 threads, or no memory: new ones go unseen");
     return nullptr;
   }
-  t->generation = generation.load(std::memory_order_relaxed);
-  t->serial = serial;
   t->tid.store(0, std::memory_order_relaxed);
   for (int& former : t->former_tids) former = 0;
   t->name[0] = '\0';
-  t->handle = {};
+  t->handle.store(0, std::memory_order_relaxed);
   t->start_c11 = nullptr;
-  t->apart.store(kStays, std::memory_order_relaxed);
+  t->may_make_way.store(false, std::memory_order_relaxed);
   t->detaches.store(false, std::memory_order_relaxed);
-  t->settled.store(false, std::memory_order_relaxed);
-  t->kept.store(false, std::memory_order_relaxed);
+  t->of_handle.store(0, std::memory_order_relaxed);
   t->runtime = nullptr;
   t->stack.store(nullptr, std::memory_order_relaxed);
   t->registered = false;
   begin_anew(*t);
-  t->state.store(ThreadState::starting, std::memory_order_release);
+  t->state.become({ThreadState::starting, generation.load(std::memory_order_relaxed), serial});
   books.live.fetch_add(1, std::memory_order_relaxed);
   return t;
 }
 
 void release(Thread* t) {
-  books.live.fetch_sub(1, std::memory_order_relaxed);
   t->state.store(ThreadState::free, std::memory_order_release);
+  release_claimed(t);
+}
+
+bool claim(Thread& t, Identity seen) { return t.state.change(seen, ThreadState::free); }
+
+void release_claimed(Thread* t) {
+  books.live.fetch_sub(1, std::memory_order_relaxed);
   SpinGuard guard(books.lock);
   t->next_free = books.free_list;
   books.free_list = t;
+}
+
+void go_on(Thread& t, ThreadState state) {
+  first_live.store(0, std::memory_order_relaxed);
+  t.state.become({state, generation.load(std::memory_order_relaxed), t.serial()});
+}
+
+Thread* live_with_handle(pthread_t handle) {
+  Thread* found = nullptr;
+  for_each_live([&](Thread& t) {
+    Identity identity = t.state.identity();
+    bool same = false;
+    if (read_of(t, identity, [&] { same = pthread_equal(t.handle.load(), handle); }) && same &&
+        is_live(identity) && has_begun(identity.state()))
+      found = &t;
+    return found == nullptr;
+  });
+  return found;
 }
 
 void after_fork_child(const ChildEntry&, int tid) {
@@ -137,21 +159,33 @@ void after_fork_child(const ChildEntry&, int tid) {
   const int survivors = t != nullptr ? 1 : 0;
   lost.store(lost.load(std::memory_order_relaxed) + before - survivors, std::memory_order_relaxed);
   books.live.store(survivors, std::memory_order_relaxed);
+  books.exiting.store(0, std::memory_order_relaxed);
+  const int own = used.load(std::memory_order_relaxed);
+  first_own.store(own, std::memory_order_relaxed);
+  first_live.store(own, std::memory_order_relaxed);
+  survivor.store(t, std::memory_order_relaxed);
   if (t == nullptr) return;
-  t->generation = generation.load(std::memory_order_relaxed);
   for (int i = kFormerTids - 1; i > 0; i--) t->former_tids[i] = t->former_tids[i - 1];
   t->former_tids[0] = t->tid.load(std::memory_order_relaxed);
   t->tid.store(tid, std::memory_order_relaxed);
-  t->state.store(ThreadState::running, std::memory_order_relaxed);
+  t->state.become({ThreadState::running, generation.load(std::memory_order_relaxed), t->serial()});
 }
 
 Thread* survivor_with(int former_tid) {
   Thread* found = nullptr;
   bool taken = false;
-  for_each([&](Thread& t) {
-    if (!is_live(t)) return true;
-    taken = t.tid.load(std::memory_order_relaxed) == former_tid;
-    if (has_been(t, former_tid)) found = &t;
+  for_each_live([&](Thread& t) {
+    Identity identity = t.state.identity();
+    bool now = false, before = false;
+    if (!read_of(t, identity,
+                 [&] {
+                   now = t.tid.load(std::memory_order_acquire) == former_tid;
+                   before = has_been(t, former_tid);
+                 }) ||
+        !is_live(identity))
+      return true;
+    taken = now;
+    if (before) found = &t;
     return !taken;
   });
   return taken ? nullptr : found;

@@ -1,8 +1,10 @@
 // Thread records: what the shim keeps of one thread.
 //
-// Promises: identity is (generation, serial), never pthread_t or tid: both are reused. A record of
-// an older generation than the process's is a lost thread, at no cost per thread at the fork.
-// Records live in chunks that are never unmapped, so a pointer to one may always be read.
+// Promises: identity is (generation, serial), never pthread_t or tid: both are reused. It stands in
+// one word with the thread's state (threads/state.h). A record of an older generation than the
+// process's is a lost thread, at no cost per thread at the fork. Records live in chunks that are
+// never unmapped, so a pointer to one may always be read. A child's own records lie after those of
+// its ancestors: a look at the threads that live does not grow with those that are lost.
 // Does not: own the thread. A thread that was made by raw clone() has no record.
 #pragma once
 
@@ -16,23 +18,13 @@
 #include "shim/base/spinlock.h"
 #include "shim/base/token.h"
 #include "shim/threads/kernel_state.h"
+#include "shim/threads/state.h"
 #include "shim/waiting/wait.h"
 
 namespace forkmend {
 
 struct Runtime;
 struct Stack;
-
-// What the safepoint sees of a thread. LEAVING is stored first and the gate is looked at after: a
-// plain flag races (FACTS, "The gate beside other allocators").
-enum class ThreadState : std::uint8_t {
-  free,      // the record is unused
-  starting,  // pthread_create was called, the thread does not run yet
-  running,
-  parked,   // stopped at the gate, or blocked in a wait, holding nothing
-  leaving,  // on its way out of a park
-  exiting,  // the start routine returned; destructors of thread-local objects may still run
-};
 
 // Locks that a thread of a registered runtime holds, by address: an array with a counter alone goes
 // wrong where locks are released in another order than they were taken.
@@ -79,6 +71,7 @@ class RuntimePointer {
     return *this;
   }
   operator Runtime*() const { return pointer_.load(std::memory_order_relaxed); }
+  Runtime* exchange(Runtime* runtime) { return pointer_.exchange(runtime); }
   Runtime* operator->() const { return *this; }
 
  private:
@@ -96,14 +89,13 @@ inline constexpr int kFormerTids = 4;
 struct alignas(64) Thread {
   // One cache line: all that a thread of no runtime touches as it begins and ends. Its creator has
   // just written the record, mostly on another CPU.
-  std::atomic<ThreadState> state;
-  std::atomic<bool> registered;     // of a runtime whose policy has a gate
-  std::atomic<bool> detaches;       // itself, once it runs
-  std::atomic<std::uint8_t> apart;  // see threads/apart.h
+  StateWord state;                // and whose record this is
+  std::atomic<pthread_t> handle;  // 0 until the thread has begun, or its creator was told
   std::atomic<int> tid;
-  std::atomic<std::uint32_t> generation;
-  std::uint32_t serial;
-  pthread_t handle;
+  std::atomic<bool> registered;         // of a runtime whose policy has a gate
+  std::atomic<bool> detaches;           // itself, once it runs
+  std::atomic<bool> may_make_way;       // see threads/apart.h
+  std::atomic<std::uint8_t> of_handle;  // of a lost thread: see threads/lost.h
   void* (*start)(void*);
   void* argument;
   RuntimePointer runtime;
@@ -113,9 +105,8 @@ struct alignas(64) Thread {
   int former_tids[kFormerTids];  // what it was in this process's ancestors, the last one first
   char name[16];
   int (*start_c11)(void*);
-  const pthread_t* handle_at;  // where libc tells its creator the handle, before the thread runs
-  const void* creator;         // return address of the call that created it
-  const void* start_symbol;    // start routine, or the vtable of a std::thread's state
+  const void* creator;       // return address of the call that created it
+  const void* start_symbol;  // start routine, or the vtable of a std::thread's state
   // What it does now.
   std::atomic<bool> gated;           // parked at the gate, not of its own accord
   std::atomic<std::uint32_t> parks;  // how often it parked: unchanged means never left
@@ -129,8 +120,9 @@ struct alignas(64) Thread {
   std::uint32_t signalled_next;
   std::atomic<std::uint32_t> exit_park;  // 0, or one of the two above
   std::uintptr_t parked_from;            // its stack pointer there
-  std::atomic<bool> settled;             // a lost thread that was joined or detached
-  std::atomic<bool> kept;                // a lost thread whose handle an ended thread keeps taken
+
+  std::uint32_t generation() const { return state.identity().generation(); }
+  std::uint32_t serial() const { return state.identity().serial(); }
 };
 static_assert(offsetof(Thread, former_tids) == 64);
 
@@ -147,7 +139,8 @@ extern FORKMEND_HIDDEN std::atomic<std::uint32_t> generation;
 // What the beginning and the end of every thread write: one cache line, and nothing else in it.
 struct alignas(64) Books {
   std::atomic<int> live{0};
-  Spinlock lock;  // of what follows
+  std::atomic<int> exiting{0};  // records that wait for the kernel to say that the thread is gone
+  Spinlock lock;                // of what follows
   std::uint32_t next_serial = 1;
   Thread* free_list = nullptr;
 };
@@ -157,21 +150,36 @@ inline std::atomic<int>& live() { return books.live; }
 // Threads that did not survive the last fork; 0 in the first ancestor.
 extern FORKMEND_HIDDEN std::atomic<int> lost;
 
-inline bool is_lost(const Thread& t) {
-  return t.state.load(std::memory_order_relaxed) != ThreadState::free &&
-         t.generation.load(std::memory_order_relaxed) != generation.load(std::memory_order_relaxed);
+// One load each: see threads/state.h.
+inline bool is_lost(Identity i) {
+  return i.in_use() && !i.is_of(generation.load(std::memory_order_relaxed));
 }
+inline bool is_live(Identity i) {
+  return i.in_use() && i.is_of(generation.load(std::memory_order_relaxed));
+}
+inline bool is_lost(const Thread& t) {
+  return is_lost(t.state.identity(std::memory_order_acquire));
+}
+inline bool is_live(const Thread& t) {
+  return is_live(t.state.identity(std::memory_order_acquire));
+}
+
+// Reads several things of one thread, by loads that acquire: false if the record is not in use, or
+// was given to another thread before read() was done; what it read is then worth nothing.
+template <class Read>
+bool read_of(const Thread& t, Identity& identity, Read&& read) {
+  identity = t.state.identity(std::memory_order_acquire);
+  if (!identity.in_use()) return false;
+  read();
+  return identity.is_same(t.state.identity(std::memory_order_relaxed));
+}
+
 inline bool has_been(const Thread& t, int tid) {
-  for (const int former : t.former_tids) {
-    if (former == tid) return tid != 0;
+  for (const int& former : t.former_tids) {
+    if (__atomic_load_n(&former, __ATOMIC_ACQUIRE) == tid) return tid != 0;
   }
   return false;
 }
-inline bool is_live(const Thread& t) {
-  return t.state.load(std::memory_order_relaxed) != ThreadState::free &&
-         t.generation.load(std::memory_order_relaxed) == generation.load(std::memory_order_relaxed);
-}
-
 // A thread, if it has a record, goes into a lock that cannot be seen, and out of it. Not below
 // zero: it may have had no record when it went in.
 inline void enter_invisible(Thread* t) {
@@ -194,26 +202,56 @@ void adopt_main_thread();
 Thread* allocate();
 // What a thread does becomes that of one that has not begun; who it is stays.
 void begin_anew(Thread& t);
+// By the thread itself, or by who alone knows of it.
 void release(Thread* t);
+// By anybody, when the thread is gone; `seen`: what its record was when that was found out. True
+// for one of those who ask: it calls release_claimed().
+bool claim(Thread& t, Identity seen);
+void release_claimed(Thread* t);
 
-// Visits every record ever used, in order of its place: bool visit(Thread&) says whether to go on.
-// Records may change under the visitor.
+// The lost thread is live again: in this process, in this state.
+void go_on(Thread& t, ThreadState state);
+
+// The live thread that has this handle and has begun, or null.
+Thread* live_with_handle(pthread_t handle);
+
+// Visit records in order of their place: bool visit(Thread&) says whether to go on. Records may
+// change under the visitor. Each of the two costs what there is of its kind, and what ended.
 template <class Visit>
-void for_each(Visit&& visit);
+void for_each_live(Visit&& visit);
+template <class Visit>
+void for_each_lost(Visit&& visit);
 
-// Records in use, the highest place ever used: a bound for for_each.
+// Places of records: below the highest ever used; those below the second are of ancestors, and in
+// this process lost, but for the thread that forked and what was brought back since.
 int highest();
+extern FORKMEND_HIDDEN std::atomic<int> first_own;
+// Where those of live threads begin, but for the one that forked (in the first ancestor the main
+// thread).
+extern FORKMEND_HIDDEN std::atomic<int> first_live;
+extern FORKMEND_HIDDEN std::atomic<Thread*> survivor;
 Thread* at(int place);
 
 // Child entry: the forking thread is the one that lives; everyone else's record is lost.
 void after_fork_child(const ChildEntry&, int tid);
 
 template <class Visit>
-void for_each(Visit&& visit) {
+void for_each_live(Visit&& visit) {
+  Thread* first = survivor.load(std::memory_order_relaxed);
+  if (first != nullptr && is_live(*first) && !visit(*first)) return;
   const int n = highest();
+  for (int i = first_live.load(std::memory_order_relaxed); i < n; i++) {
+    Thread* t = at(i);
+    if (t != nullptr && t != first && is_live(*t) && !visit(*t)) return;
+  }
+}
+
+template <class Visit>
+void for_each_lost(Visit&& visit) {
+  const int n = first_own.load(std::memory_order_relaxed);
   for (int i = 0; i < n; i++) {
     Thread* t = at(i);
-    if (t != nullptr && !visit(*t)) return;
+    if (t != nullptr && is_lost(*t) && !visit(*t)) return;
   }
 }
 

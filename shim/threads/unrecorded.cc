@@ -12,9 +12,8 @@ constexpr int kMostAsked = 8;  // 40 µs of a fork that costs 60 µs or more wit
 void ask_kernel() {
   int asked = 0;
   Thread* self = threads::self();
-  for_each([&](Thread& t) {
-    if (!is_live(t) || &t == self || t.wait.call.load(std::memory_order_relaxed) != WaitCall::none)
-      return true;
+  for_each_live([&](Thread& t) {
+    if (&t == self || t.wait.call.load(std::memory_order_relaxed) != WaitCall::none) return true;
     t.activity = kernel_activity(t.tid.load(std::memory_order_relaxed));
     return ++asked < kMostAsked;
   });

@@ -33,9 +33,8 @@ void build() {
   if (all == nullptr) return;
   LostWait* table = all->entry;
   std::size_t count = 0;
-  threads::for_each([&](Thread& t) {
-    if (!threads::is_lost(t) || t.wait.call.load() == WaitCall::none || t.wait.object == nullptr)
-      return true;
+  threads::for_each_lost([&](Thread& t) {
+    if (t.wait.call.load() == WaitCall::none || t.wait.object == nullptr) return true;
     std::size_t at = hash_address<kTableSize>(t.wait.object);
     while (table[at].object != nullptr && table[at].object != t.wait.object)
       at = (at + 1) % kTableSize;
@@ -117,8 +116,7 @@ const Evidence* first() {
 
 const Thread* lost_signaller(const void* object) {
   const Thread* found = nullptr;
-  threads::for_each([&](Thread& t) {
-    if (!threads::is_lost(t)) return true;
+  threads::for_each_lost([&](Thread& t) {
     for (const void* signalled : t.signalled) {
       if (signalled == object) found = &t;
     }

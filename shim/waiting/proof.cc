@@ -43,8 +43,7 @@ bool stands_still(const Thread& t) {
 bool nobody_could_end_it(const Thread& self, int& others) {
   bool still = true;
   int known = 0;
-  threads::for_each([&](Thread& t) {
-    if (!threads::is_live(t)) return true;
+  threads::for_each_live([&](Thread& t) {
     known++;
     still = &t == &self || stands_still(t);
     return still;
@@ -90,7 +89,7 @@ bool judge_orphan(const Wait& wait, Judgement& out) {
       .format(
           "tid {} holds the {} and is no thread of {}; its record (generation {}, serial {}) is "
           "lost",
-          owner->tid.load(), what, sys::getpid(), owner->generation, owner->serial);
+          owner->tid.load(), what, sys::getpid(), owner->generation(), owner->serial());
   return true;
 }
 

@@ -25,7 +25,7 @@ TAIL_LINES = 25
 BESIDE = 6
 
 # Shortest first, so that what breaks is known early; unit tests before all.
-MODULES = ("unit", "header", "lockups", "primitives", "raw_forks", "pools", "resume", "rerun", "declared", "by_signal", "exit",
+MODULES = ("unit", "header", "lockups", "primitives", "records", "raw_forks", "pools", "resume", "rerun", "declared", "by_signal", "exit",
            "forks", "deadlines", "busy", "allocators", "healthy", "loading", "python", "python_threads", "runtimes", "repro", "soak")
 
 

@@ -27,8 +27,8 @@ forkmend_runtime* make_runtime(const forkmend_callbacks* callbacks = nullptr,
 
 int count_state(ThreadState state) {
   int count = 0;
-  threads::for_each([&](Thread& t) {
-    if (t.registered && threads::is_live(t) && t.state.load() == state) count++;
+  threads::for_each_live([&](Thread& t) {
+    if (t.registered && t.state.load() == state) count++;
     return true;
   });
   return count;
@@ -151,7 +151,7 @@ TEST_CASE("gate: a wait that is over while it is closed gives its lock back") {
           // It wakes, stands at the gate, and the mutex is free.
           bool gated = false;
           until([&] {
-            threads::for_each([&](Thread& t) {
+            threads::for_each_live([&](Thread& t) {
               if (t.registered && t.gated.load()) gated = true;
               return true;
             });

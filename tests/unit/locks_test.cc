@@ -176,7 +176,7 @@ TEST_CASE("an orphan's owner is a lost thread, and no live one has its tid") {
             _exit(0);
           }
           const Thread* lost = locks::orphan_owner(&m);
-          EXPECT(lost != nullptr && lost->tid.load() == owner && lost->generation == 0);
+          EXPECT(lost != nullptr && lost->tid.load() == owner && lost->generation() == 0);
           // A new thread of this process that was given the same tid makes it nobody's orphan.
           Thread* fresh = threads::allocate();
           fresh->tid.store(owner);

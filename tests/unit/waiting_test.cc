@@ -16,7 +16,7 @@ namespace {
 
 [[maybe_unused]] Thread* make_thread(const char* name) {
   Thread* t = threads::allocate();
-  t->tid.store(900'000 + static_cast<int>(t->serial));
+  t->tid.store(900'000 + static_cast<int>(t->serial()));
   copy_text(t->name, name);
   t->state.store(ThreadState::parked);
   return t;
