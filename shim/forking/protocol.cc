@@ -1,6 +1,7 @@
 #include "shim/forking/protocol.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "shim/base/armed.h"
 #include "shim/base/syscall.h"
@@ -29,22 +30,67 @@
 namespace forkmend::forking {
 namespace {
 
-FORKMEND_SAME_PAGE Origin own;      // of this process
-FORKMEND_SAME_PAGE Origin pending;  // of the next child
+FORKMEND_SAME_PAGE Origin own;  // of this process
+// Where the interpreter is that forks next, and the thread it is in, by the address of its pointer.
+FORKMEND_SAME_PAGE Place place;
+FORKMEND_SAME_PAGE std::atomic<const void*> place_of{nullptr};
 // Whose books these are: tells the child from the parent in a shared handler.
 FORKMEND_SAME_PAGE int process_id;
 
-FORKMEND_TLS bool announced;  // this thread's fork came through the interposed call
+FORKMEND_TLS Fork* current;  // the fork that this thread is in, for libc's handlers
 
 // A fork of a process with one thread has nobody to wait for and nothing to lose.
 bool has_threads() { return threads::live().load(std::memory_order_relaxed) > 1; }
 bool has_lost_threads() { return threads::lost.load(std::memory_order_relaxed) > 0; }
 
-void note_origin(const void* caller) {
-  pending.monotonic = now();
-  pending.wall = now(CLOCK_REALTIME);
-  pending.parent_pid = sys::getpid();
-  pending.caller = caller;
+void note_origin(Fork& fork, const void* caller, int parent_pid) {
+  fork.generation = threads::generation.load(std::memory_order_relaxed);
+  fork.monotonic = now();
+  fork.wall = now(CLOCK_REALTIME);
+  fork.parent_pid = parent_pid;
+  fork.caller = caller;
+}
+
+void announce(Fork& fork) {
+  fork.outer = current;
+  fork.announced = true;
+  current = &fork;
+}
+
+// Gives back what the fork took outside of its frame.
+void end(Fork& fork) {
+  if (fork.announced) current = fork.outer;
+  fork.announced = false;
+  fork.held.clear();
+  if (fork.on_own_page) sys::call(SYS_munmap, sys::arg(&fork), sizeof fork);
+}
+
+// A frame that was left by a jump, out of a handler of somebody else's, lies below this one.
+bool is_left_behind(const Fork& fork) {
+  constexpr std::uintptr_t kLargestStack = std::uintptr_t{8} << 20;
+  const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  return here - reinterpret_cast<std::uintptr_t>(&fork) < kLargestStack;
+}
+
+// Of a fork that libc started by itself; null if there is no memory.
+Fork* fork_on_own_page() {
+  const long memory = sys::call(SYS_mmap, 0, sizeof(Fork), PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory < 0 && memory > -4096) return nullptr;
+  Fork* fork = reinterpret_cast<Fork*>(memory);  // all its bytes are zero, as in a fresh one
+  fork->on_own_page = true;
+  return fork;
+}
+
+void set_origin(const Fork& fork) {
+  own.monotonic = fork.monotonic;
+  own.wall = fork.wall;
+  own.parent_pid = fork.parent_pid;
+  own.caller = fork.caller;
+  const bool known = place_of.load(std::memory_order_relaxed) == &current;
+  if (known) static_cast<Place&>(own) = place;
+  if (!known) own.python_file[0] = '\0';
+  if (known) place_of.store(nullptr, std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -60,19 +106,18 @@ class Protocol {
     safepoint::reach();
   }
 
-  static void before(const void* caller) {
+  static void before(Fork& fork) {
     if (!safepoint::held_by_this_thread()) {
       reviving::call_before_fork();
       reviving::quiesce();
     }
-    if (has_threads() || has_lost_threads()) note_origin(caller);
     if (!has_threads()) return;
-    modules::refresh();       // the child may not: dl_iterate_phdr can hang there
-    declared::before_fork();  // of objects loaded since
-    safepoint::reach();       // the gate is closed from here on
-    threads::reap();          // who has ended is not lost
-    locks::collect();         // what lost threads will hold: nothing moves any more
-    threads::ask_kernel();    // what threads without a wait record are doing
+    modules::refresh();         // the child may not: dl_iterate_phdr can hang there
+    declared::before_fork();    // of objects loaded since
+    safepoint::reach();         // the gate is closed from here on
+    threads::reap();            // who has ended is not lost
+    locks::collect(fork.held);  // what lost threads will hold: nothing moves any more
+    threads::ask_kernel();      // what threads without a wait record are doing
   }
 
   // For a child without lost threads, whose entry was put off.
@@ -82,7 +127,7 @@ class Protocol {
     safepoint::release();  // first of all: threads stand at the gate
   }
 
-  static void child() {
+  static void child(const Fork& fork) {
     const ChildEntry entry;
     gate::after_fork_child(entry);  // this thread may have closed it
     safepoint::after_fork_child(entry);
@@ -94,10 +139,11 @@ class Protocol {
     }
     const int pid = sys::getpid();
     process_id = pid;
-    own = pending;
-    pending.python_file[0] = '\0';
-    restore_armed_page(entry);       // interposers look at it first
-    locks::after_fork_child(entry);  // while records still say who was the owner
+    set_origin(fork);
+    restore_armed_page(entry);  // interposers look at it first
+    // While records still say who was the owner.
+    locks::after_fork_child(entry,
+                            fork.generation == threads::generation.load() ? &fork.held : nullptr);
     loader::after_fork_child(entry, pid);
     threads::after_fork_child(entry, pid);
     threads::lost_handles_after_fork_child(entry);
@@ -121,15 +167,35 @@ namespace {
 // libc's handlers. The interposed call came first in nearly every fork; then these find their work
 // done. glibc 2.31 holds its handler lock through all of them: no waiting here.
 void on_prepare() {
-  if (!has_threads() || announced || safepoint::held_by_this_thread()) return;
-  note_origin(nullptr);
+  if (current != nullptr && is_left_behind(*current)) current = nullptr;
+  if (current != nullptr || (!has_threads() && !has_lost_threads())) return;
+  Fork* fork = fork_on_own_page();
+  if (fork == nullptr) return;
+  announce(*fork);
+  note_origin(*fork, nullptr, sys::getpid());
+  if (!has_threads()) return;
   safepoint::close_only();
-  locks::collect();
+  locks::collect(fork->held);
   threads::ask_kernel();
 }
-void on_parent() { Protocol::parent(); }
+void end_own_page() {
+  if (current != nullptr && current->on_own_page) end(*current);
+}
+void on_parent() {
+  Protocol::parent();
+  end_own_page();
+}
+
+// `fork` is null where nobody saw it come.
+void enter_child(const Fork* fork, const void* caller = nullptr) {
+  Fork unseen;
+  if (fork == nullptr && (has_threads() || has_lost_threads()))
+    note_origin(unseen, caller, sys::getppid());
+  Protocol::child(fork != nullptr ? *fork : unseen);
+}
 void on_child() {
-  if (process_id != sys::getpid()) Protocol::child();
+  if (process_id != sys::getpid()) enter_child(current);
+  end_own_page();
 }
 
 }  // namespace
@@ -148,37 +214,38 @@ void catch_up() {
   threads::after_fork_child(entry, pid);
 }
 
-void before(const void* caller) {
+void before(Fork& fork, const void* caller) {
   catch_up();
   python::embedder::before();
-  // Only where there are handlers to tell: a store costs the parent a page fault each fork.
-  if (has_threads()) announced = true;
-  Protocol::before(caller);
+  // Only where there is something to tell: a store costs the parent a page fault each fork.
+  if (has_threads() || has_lost_threads()) {
+    announce(fork);
+    note_origin(fork, caller, sys::getpid());
+  }
+  Protocol::before(fork);
 }
 void come_to_rest() { Protocol::come_to_rest(); }
 
-void after_parent() {
-  if (announced) announced = false;
+void after_parent(Fork& fork) {
   Protocol::parent();
+  end(fork);
   python::embedder::after_parent();
 }
-void after_child() {
-  if (announced) announced = false;
-  on_child();
+void after_child(Fork& fork) {
+  if (process_id != sys::getpid()) enter_child(&fork);
+  end(fork);
   python::embedder::after_child();
   resume::revive_eager();
 }
-void after_daemon() {
-  after_child();
-  after_parent();
+void after_daemon(Fork& fork) {
+  after_child(fork);
+  after_parent(fork);
 }
-void after_child_bare() { Protocol::child(); }
+void after_child_bare(const void* caller) { enter_child(nullptr, caller); }
 
 void notice_child() {
   // A vfork child shares the page, so it is never here. Two threads cannot be: a new child has one.
-  note_origin(nullptr);
-  pending.parent_pid = sys::getppid();
-  Protocol::child();
+  enter_child(nullptr);
 }
 
 void install_handlers() { pthread_atfork(on_prepare, on_parent, on_child); }
@@ -186,6 +253,14 @@ void install_handlers() { pthread_atfork(on_prepare, on_parent, on_child); }
 bool is_this_process() { return process_id == sys::getpid(); }
 
 const Origin& origin() { return own; }
-Origin& next_origin() { return pending; }
+
+Place& begin_place() {
+  place_of.store(nullptr);
+  return place;
+}
+void end_place() { place_of.store(&current); }
+void forget_place() {
+  if (place_of.load() == &current) place_of.store(nullptr);
+}
 
 }  // namespace forkmend::forking

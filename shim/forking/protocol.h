@@ -6,24 +6,25 @@
 // Does not: hold anything of the shim's across somebody else's handler.
 #pragma once
 
-#include "shim/base/clock.h"
+#include "shim/forking/fork.h"
 
 namespace forkmend::forking {
 
 // In the forking thread, in the interposed call: the runtimes' own callbacks, then the safepoint.
-void before(const void* caller);
-void after_parent();
-void after_child();
+// One fresh `fork` for each call, which lives until one of the other two is done.
+void before(Fork& fork, const void* caller);
+void after_parent(Fork& fork);
+void after_child(Fork& fork);
 
 // The waiting part of before() alone: for an interpreter, which calls fork with its own lock held.
 // before() then waits no more.
 void come_to_rest();
 
 // After daemon(): the child's step was its handler's; the parent is here only after a failure.
-void after_daemon();
+void after_daemon(Fork& fork);
 
 // For _Fork, which may be called in a signal handler: nothing before, and no waiting.
-void after_child_bare();
+void after_child_bare(const void* caller);
 
 // Brings the books of a child up to date where its entry put that off: it lost no thread, and now
 // forks or creates a thread itself. Idempotent; one system call.
@@ -40,16 +41,12 @@ void notice_child();
 void install_handlers();
 
 // Who forked this process, for the report.
-struct Origin {
-  Nanoseconds monotonic, wall;
-  int parent_pid;
-  const void* caller;     // address of the call to fork, or null
-  char python_file[256];  // where the interpreter was, if the bridge is in
-  char python_function[64];
-  int python_line;
-};
 const Origin& origin();
-// The bridge's before hook notes where the interpreter forks.
-Origin& next_origin();
+
+// The bridge's before hook notes where the interpreter is that is about to fork, in this thread:
+// with its lock, under which others may do so before this one does. Then nothing is known.
+Place& begin_place();
+void end_place();
+void forget_place();
 
 }  // namespace forkmend::forking

@@ -15,12 +15,13 @@ template <class Fork>
 pid_t forked(const void* caller, Fork&& call) {
   resolve_real_functions();
   if (!is_active()) return call();
-  forking::before(caller);
+  forking::Fork fork;
+  forking::before(fork, caller);
   const pid_t pid = call();
   if (pid == 0) {
-    forking::after_child();
+    forking::after_child(fork);
   } else {
-    forking::after_parent();
+    forking::after_parent(fork);
   }
   return pid;
 }
@@ -40,9 +41,10 @@ FORKMEND_EXPORT pid_t forkpty(int* primary, char* name, const termios* settings,
 // The parent ends inside the call; who returns is the child, or the parent after a failure.
 FORKMEND_EXPORT int daemon(int nochdir, int noclose) {
   if (!is_active()) return real().daemon(nochdir, noclose);
-  forking::before(FORKMEND_CALLER);
+  forking::Fork fork;
+  forking::before(fork, FORKMEND_CALLER);
   const int result = real().daemon(nochdir, noclose);
-  forking::after_daemon();
+  forking::after_daemon(fork);
   return result;
 }
 
@@ -51,6 +53,6 @@ FORKMEND_EXPORT pid_t _Fork() {
   const pid_t pid = has_real_fork_without_handlers()
                         ? real()._Fork()
                         : static_cast<pid_t>(sys::call(SYS_clone, SIGCHLD));
-  if (pid == 0 && is_active()) forking::after_child_bare();
+  if (pid == 0 && is_active()) forking::after_child_bare(FORKMEND_CALLER);
   return pid;
 }

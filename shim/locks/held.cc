@@ -1,5 +1,7 @@
 #include "shim/locks/held.h"
 
+#include <sys/mman.h>
+
 #include "shim/base/mapping.h"
 #include "shim/base/syscall.h"
 #include "shim/locks/layout.h"
@@ -12,28 +14,9 @@ FORKMEND_SAME_PAGE std::atomic<bool> unreported{false};
 
 namespace {
 
-// At the safepoint nearly every list is empty; a thread that missed the deadline holds a few. What
-// finds no room stays locked, and is an orphan like those of threads that nobody registered.
-constexpr int kMostCollected = 256;
-
-struct Collected {
-  void* lock;
-  const Thread* owner;
-  int tid;
-  HeldKind kind;
-  bool inside;  // it may have been half way through what the lock guards
-};
-
-Collected collected[kMostCollected];
-FORKMEND_SAME_PAGE int collected_count;
-// The first so many of `collected` were opened on entry to this process.
+// What was opened on entry to this process.
+Collected opened_locks[kMostCollected];
 FORKMEND_SAME_PAGE int opened;
-
-void add(const void* lock, const Thread& owner, HeldKind kind, bool inside) {
-  if (collected_count < kMostCollected)
-    collected[collected_count++] = {const_cast<void*>(lock), &owner,
-                                    owner.tid.load(std::memory_order_relaxed), kind, inside};
-}
 
 // /proc/self/maps is read once for all locks of a mapping, since most lie in one or two.
 class Mappings {
@@ -131,34 +114,54 @@ void drop_stale(Thread& t) {
   held.count = kept;
 }
 
-void collect() {
-  if (collected_count != 0) collected_count = 0;
+void Collection::add(const void* lock, const Thread& owner, HeldKind kind, bool inside) {
+  constexpr long kSize = kMostCollected * sizeof(Collected);
+  if (count_ == kFew && many_ == nullptr) {
+    const long memory =
+        sys::call(SYS_mmap, 0, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory < 0 && memory > -4096) return;
+    many_ = reinterpret_cast<Collected*>(memory);
+    for (int i = 0; i < kFew; i++) many_[i] = few_[i];
+  }
+  if (count_ == kMostCollected) return;
+  Collected* all = many_ != nullptr ? many_ : few_;
+  all[count_++] = {const_cast<void*>(lock), &owner, owner.tid.load(std::memory_order_relaxed), kind,
+                   inside};
+}
+
+void Collection::clear() {
+  count_ = 0;
+  if (many_ == nullptr) return;
+  sys::call(SYS_munmap, sys::arg(many_), kMostCollected * sizeof(Collected));
+  many_ = nullptr;
+}
+
+void collect(Collection& held) {
   if (!layout::mutex_known() || runtimes::registered_threads.load() == 0) return;
   Thread* self = threads::self();
   threads::for_each_live([&](Thread& t) {
     if (!t.registered || &t == self) return true;
-    for (int i = 0; i < t.held.count; i++) add(t.held.lock[i], t, t.held.kind[i], true);
+    for (int i = 0; i < t.held.count; i++) held.add(t.held.lock[i], t, t.held.kind[i], true);
     // A thread that was just handed a mutex and stands at the gate owns it without a list entry.
     if (t.wait.call.load() != WaitCall::none && t.wait.mutex != nullptr)
-      add(t.wait.mutex, t, HeldKind::mutex, false);
+      held.add(t.wait.mutex, t, HeldKind::mutex, false);
     if (t.wait.call.load() == WaitCall::rwlock_wrlock)
-      add(t.wait.object, t, HeldKind::rwlock_write, false);
+      held.add(t.wait.object, t, HeldKind::rwlock_write, false);
     return true;
   });
 }
 
-void after_fork_child(const ChildEntry&) {
+void after_fork_child(const ChildEntry&, const Collection* held) {
   if (opened != 0) opened = 0;
-  if (collected_count == 0) return;
+  if (held == nullptr || held->count() == 0) return;
   bool worth_a_word = false;
   Mappings mappings;
-  for (int i = 0; i < collected_count; i++) {
-    const Collected c = collected[i];
+  for (int i = 0; i < held->count(); i++) {
+    const Collected& c = (*held)[i];
     if (!open(c, mappings)) continue;
-    collected[opened++] = c;
+    opened_locks[opened++] = c;
     worth_a_word = worth_a_word || c.inside;
   }
-  collected_count = 0;
   if (worth_a_word) unreported.store(true, std::memory_order_relaxed);
 }
 
@@ -172,7 +175,7 @@ const char* kind_name(HeldKind kind) {
 void report_opened_at_fork() {
   if (!unreported.exchange(false)) return;
   for (int i = 0; i < opened; i++) {
-    const Collected& c = collected[i];
+    const Collected& c = opened_locks[i];
     if (c.inside) report_opened(c.lock, kind_name(c.kind), *c.owner, "fork");
   }
 }

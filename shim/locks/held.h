@@ -40,11 +40,41 @@ FORKMEND_INLINE void pop(Thread& t, const void* lock) {
 // closed: it asks the kernel for a safe read.
 void drop_stale(Thread& t);
 
-// Before the fork, at the safepoint: notes what lost threads will hold.
-void collect();
+// A lock that a thread held when another one forked.
+struct Collected {
+  void* lock;
+  const Thread* owner;
+  int tid;
+  HeldKind kind;
+  bool inside;  // the owner may have been half way through what the lock guards
+};
 
-// Child entry: opens what was collected.
-void after_fork_child(const ChildEntry&);
+// At the safepoint nearly every list is empty; a thread that missed the deadline holds a few. What
+// finds no room stays locked, and is an orphan like those of threads that nobody registered.
+inline constexpr int kMostCollected = 256;
+
+// What a fork found held: part of the fork's own state (forking/fork.h), on a stack that may be
+// small. A few have room in it, more on a mapping of their own. All bytes zero: empty.
+class Collection {
+ public:
+  void add(const void* lock, const Thread& owner, HeldKind kind, bool inside);
+  int count() const { return count_; }
+  const Collected& operator[](int i) const { return many_ != nullptr ? many_[i] : few_[i]; }
+  // Gives the mapping back.
+  void clear();
+
+ private:
+  static constexpr int kFew = 4;
+  int count_ = 0;
+  Collected few_[kFew];  // unset, as far as `count_`
+  Collected* many_ = nullptr;
+};
+
+// Before the fork, at the safepoint: notes what lost threads will hold.
+void collect(Collection& held);
+
+// Child entry: opens what this fork collected (null: nothing is known).
+void after_fork_child(const ChildEntry&, const Collection* held);
 
 // How many locks the child's entry opened.
 int opened_at_fork();

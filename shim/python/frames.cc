@@ -50,8 +50,8 @@ bool is_standard_library(std::string_view file) {
          file.find("/dist-packages/") == std::string_view::npos;
 }
 
-void note_current(forking::Origin& origin) {
-  origin.python_file[0] = '\0';
+void note_current(forking::Place& place) {
+  place.python_file[0] = '\0';
   PyObject* innermost = api.PyEval_GetFrame();  // borrowed
   if (innermost == nullptr) return;
   api.Py_IncRef(innermost);
@@ -65,9 +65,9 @@ void note_current(forking::Origin& origin) {
     if (path.empty()) break;  // None: the frame before the first has no code
     const bool is_own = !is_standard_library(path);
     if (i == 0 || is_own) {
-      copy_end(origin.python_file, path);
-      copy_text(origin.python_function, text_of(function));
-      origin.python_line = api.PyFrame_GetLineNumber(frame.get());
+      copy_end(place.python_file, path);
+      copy_text(place.python_function, text_of(function));
+      place.python_line = api.PyFrame_GetLineNumber(frame.get());
     }
     if (is_own) break;
     frame.reset(caller_of(frame.get()));

@@ -15,6 +15,6 @@ namespace forkmend::python::frames {
 bool is_standard_library(std::string_view file);
 
 // Notes the innermost frame of the program's own, or the innermost at all. With the GIL.
-void note_current(forking::Origin& origin);
+void note_current(forking::Place& place);
 
 }  // namespace forkmend::python::frames

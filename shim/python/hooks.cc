@@ -56,7 +56,8 @@ PyObject* before(PyObject*, PyObject*) {
     come_to_rest();
   }
   // Last, so that another thread that forked meanwhile has not written over it.
-  frames::note_current(forking::next_origin());
+  frames::note_current(forking::begin_place());
+  forking::end_place();
   return none();
 }
 
@@ -66,8 +67,7 @@ PyObject* after_in_parent(PyObject*, PyObject*) {
   safepoint::release();
   const ErrorKeeper error;
   lost::after_in_parent();
-  if (!nothing_to_lose())
-    forking::next_origin().python_file[0] = '\0';  // of the next fork, unknown
+  if (!nothing_to_lose()) forking::forget_place();  // that of the next fork is unknown
   return none();
 }
 

@@ -1,6 +1,7 @@
 """Thread records: who is who in a child, what its creator may touch, and what a child's own threads cost."""
 
 from harness.registry import test
+from harness.process import Failure
 
 
 def as_without(t, *arguments, **options):
@@ -38,3 +39,14 @@ def beside_lost(t):
     t.check(more < 1024, "a child looks at %d KiB more where 10,000 threads are lost" % more)
     t.note("%d KiB more than beside 10; %d us a pair, beside 10 %d us" % (
         more, many["pair-ns"][1] / 1000, few["pair-ns"][1] / 1000))
+
+
+@test("fork/eight threads at once, each with a lock", deadline=120)
+def at_once(t):
+    """Without the shim no child finds its own lock open; the lock of a lost thread stays held in each."""
+    program = t.start("fork_at_once", "20", shim=False)
+    if program.wait(30) != 1 or program.steps()["opened-own"][1] != 0 or program.steps()["left-held"][1] != 160:
+        raise Failure("not reproduced: %s" % program.output)
+    t.run("fork_at_once", "50", FORKMEND_DRAIN_MS=1, within=100)
+    t.claim_all("lock-opened")
+    t.claim_all("drain-missed")

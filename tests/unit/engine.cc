@@ -120,12 +120,13 @@ pthread_t start(std::function<void()> body, forkmend_runtime* runtime) {
 void join(pthread_t thread) { pthread_join(thread, nullptr); }
 
 pid_t fork_through_engine() {
-  forkmend::forking::before(here());
+  forkmend::forking::Fork state;
+  forkmend::forking::before(state, here());
   const pid_t pid = fork();
   if (pid == 0) {
-    forkmend::forking::after_child();
+    forkmend::forking::after_child(state);
   } else {
-    forkmend::forking::after_parent();
+    forkmend::forking::after_parent(state);
   }
   return pid;
 }
