@@ -8,35 +8,33 @@
 #pragma once
 
 #include "shim/base/clock.h"
+#include "shim/base/door.h"
 #include "shim/base/token.h"
 #include "shim/threads/stacks.h"
 #include "shim/threads/thread.h"
 
 namespace forkmend::gate {
 
-void close(Nanoseconds until);
-// A closed gate stays so until then, if that is later.
-void keep_closed(Nanoseconds until);
-void open();
-// True if threads may pass: nobody forks, or the deadline is over.
-bool is_open();
+// Closed by each fork that waits for the safepoint. Read by every lock of a registered thread.
+extern FORKMEND_HIDDEN Door door;
+
+inline void close(Nanoseconds until) { door.close(until); }
+inline void keep_closed(Nanoseconds until) { door.keep_closed(until); }
+inline void open() { door.open(); }
+inline bool is_open() { return door.is_open(); }
+inline void after_fork_child(const ChildEntry& entry) { door.after_fork_child(entry); }
 
 // Whether this thread may be stopped in a call made by `caller`: it holds no lock that we know of.
 bool may_stop(Thread& t, const void* caller);
 
-// Forks under way. Read by every lock of a registered thread.
-extern FORKMEND_HIDDEN std::atomic<std::uint32_t> closed;
-
 // Stops the calling thread while the gate is closed. Returns with state running.
 void stop(Thread& t, const void* caller);
 FORKMEND_INLINE void pass(Thread& t, const void* caller) {
-  if (FORKMEND_UNLIKELY(closed.load() != 0)) stop(t, caller);
+  if (FORKMEND_UNLIKELY(door.may_be_closed())) stop(t, caller);
 }
 
 // Waits, parked, until the gate is open. The state is `leaving` on return.
 void wait_parked(Thread& t);
-
-void after_fork_child(const ChildEntry&);
 
 // Stands still, parked, until the gate is open. The state is `parked` on return.
 void hold(Thread& t);

@@ -11,9 +11,11 @@
 #include "shim/locks/adopted.h"
 #include "shim/locks/held.h"
 #include "shim/locks/initialisers.h"
+#include "shim/locks/libc_calls.h"
 #include "shim/locks/loader.h"
 #include "shim/locks/lost_waiters.h"
 #include "shim/locks/orphan.h"
+#include "shim/locks/random.h"
 #include "shim/python/embedder.h"
 #include "shim/reporting/modules.h"
 #include "shim/reviving/callback.h"
@@ -112,12 +114,13 @@ class Protocol {
       reviving::quiesce();
     }
     if (!has_threads()) return;
-    modules::refresh();         // the child may not: dl_iterate_phdr can hang there
-    declared::before_fork();    // of objects loaded since
-    safepoint::reach();         // the gate is closed from here on
-    threads::reap();            // who has ended is not lost
-    locks::collect(fork.held);  // what lost threads will hold: nothing moves any more
-    threads::ask_kernel();      // what threads without a wait record are doing
+    modules::refresh();            // the child may not: dl_iterate_phdr can hang there
+    declared::before_fork();       // of objects loaded since
+    safepoint::reach();            // the gate is closed from here on
+    threads::reap();               // who has ended is not lost
+    locks::collect(fork.held);     // what lost threads will hold: nothing moves any more
+    libc_calls::close_and_wait();  // last: threads at this door may hold anything
+    threads::ask_kernel();         // what threads without a wait record are doing
   }
 
   // For a child without lost threads, whose entry was put off.
@@ -125,6 +128,7 @@ class Protocol {
 
   static void parent() {
     safepoint::release();  // first of all: threads stand at the gate
+    libc_calls::after_fork_parent();
   }
 
   static void child(const Fork& fork) {
@@ -152,6 +156,8 @@ class Protocol {
     locks::adopted_after_fork_child(entry);
     locks::orphan_after_fork_child(entry);
     initialisers::after_fork_child(entry);
+    libc_calls::after_fork_child(entry);
+    random_lock::after_fork_child(entry);
     locks::lost_waiters_after_fork_child(entry);
     handover::after_fork_child(entry);
     declared::after_fork_child(entry);

@@ -44,6 +44,7 @@ const void* start_symbol(const void* caller, void* (*start)(void*), void* argume
 // The end of a thread, by return, pthread_exit or cancellation.
 void ended(void* record) {
   Thread* t = static_cast<Thread*>(record);
+  t->libc_call.frame.store(nullptr, std::memory_order_relaxed);  // cancelled inside of it
   if (!t->registered && t->stack.load(std::memory_order_relaxed) == nullptr) {
     runtimes::leave(*t);
     current_thread = nullptr;

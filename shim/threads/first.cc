@@ -4,7 +4,9 @@
 #include "shim/base/real.h"
 #include "shim/forking/protocol.h"
 #include "shim/locks/layout.h"
+#include "shim/locks/libc_calls.h"
 #include "shim/locks/loader.h"
+#include "shim/locks/random.h"
 #include "shim/reporting/modules.h"
 #include "shim/reporting/storm.h"
 
@@ -18,6 +20,8 @@ void prepare_for_threads() {
   resolve_real_functions();
   layout::probe();
   loader::probe();
+  random_lock::probe();
+  libc_calls::prepare();
   modules::refresh();
   storm::map_counters();
   forking::install_handlers();

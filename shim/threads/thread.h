@@ -63,6 +63,19 @@ struct WatchState {
   bool slicing;  // inside one: libc may call an interposed clock_gettime that locks (libfaketime)
 };
 
+// A function of libc that takes a lock which no fork resets (locks/libc_calls.h).
+struct LibcFunction {
+  const char* name;
+  bool polls_without_lock;  // it holds nothing while it waits in poll: a resolver that asks a server
+};
+
+// The outermost such call that a thread is in.
+struct LibcCall {
+  std::atomic<const void*> frame;  // where it stands on the stack; null: in none
+  const LibcFunction* function;
+  bool closed_door;  // this thread forks: it passes
+};
+
 // A pointer that its thread sets (it adopts itself into a runtime) while a forking thread reads it.
 class RuntimePointer {
  public:
@@ -112,6 +125,7 @@ struct alignas(64) Thread {
   std::atomic<std::uint32_t> parks;  // how often it parked: unchanged means never left
   std::atomic<int> invisible;  // depth of locks that cannot be seen (loader, stdio, static init)
   Wait wait;
+  LibcCall libc_call;
   KernelActivity activity;  // asked for before the fork where there is no wait record
   WatchState watch;
   HeldLocks held;
