@@ -6,6 +6,8 @@
 
 #include "shim/interpose/libc_calls.h"
 
+#define FORKMEND_LIBC_LOCK "locales"
+
 FORKMEND_LIBC_CALL(char*, setlocale, (int category, const char* name), (category, name))
 FORKMEND_LIBC_CALL(locale_t, newlocale, (int mask, const char* name, locale_t base),
                    (mask, name, base))
@@ -16,6 +18,8 @@ FORKMEND_LIBC_CALL(locale_t, __duplocale, (locale_t locale), (locale))
 FORKMEND_LIBC_CALL(void, freelocale, (locale_t locale), (locale))
 FORKMEND_LIBC_CALL(void, __freelocale, (locale_t locale), (locale))
 
+#undef FORKMEND_LIBC_LOCK
+#define FORKMEND_LIBC_LOCK "translations"
 FORKMEND_LIBC_CALL(char*, gettext, (const char* text), (text))
 FORKMEND_LIBC_CALL(char*, dgettext, (const char* domain, const char* text), (domain, text))
 FORKMEND_LIBC_CALL(char*, __dgettext, (const char* domain, const char* text), (domain, text))
@@ -38,5 +42,7 @@ FORKMEND_LIBC_CALL(char*, bindtextdomain, (const char* domain, const char* direc
 FORKMEND_LIBC_CALL(char*, bind_textdomain_codeset, (const char* domain, const char* codeset),
                    (domain, codeset))
 
+#undef FORKMEND_LIBC_LOCK
+#define FORKMEND_LIBC_LOCK "conversions between character sets"
 FORKMEND_LIBC_CALL(iconv_t, iconv_open, (const char* to, const char* from), (to, from))
 FORKMEND_LIBC_CALL(int, iconv_close, (iconv_t conversion), (conversion))

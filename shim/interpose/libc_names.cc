@@ -11,6 +11,8 @@
 
 #include "shim/interpose/libc_calls.h"
 
+#define FORKMEND_LIBC_LOCK "users and groups"
+
 // Users and groups.
 FORKMEND_LIBC_CALL(passwd*, getpwnam, (const char* name), (name))
 FORKMEND_LIBC_CALL(int, getpwnam_r,
@@ -56,6 +58,8 @@ FORKMEND_LIBC_CALL(int, getsgnam_r,
                    (name, into, buffer, size, result))
 
 // Hosts and networks.
+#undef FORKMEND_LIBC_LOCK
+#define FORKMEND_LIBC_LOCK "hosts and networks"
 FORKMEND_LIBC_RESOLVER(int, getaddrinfo,
                        (const char* node, const char* service, const addrinfo* hints,
                         addrinfo** result),
@@ -110,6 +114,8 @@ FORKMEND_LIBC_CALL(int, innetgr,
                    (group, host, user, domain))
 
 // Services, protocols, mail aliases.
+#undef FORKMEND_LIBC_LOCK
+#define FORKMEND_LIBC_LOCK "services and protocols"
 FORKMEND_LIBC_CALL(servent*, getservbyname, (const char* name, const char* protocol),
                    (name, protocol))
 FORKMEND_LIBC_CALL(int, getservbyname_r,
@@ -146,15 +152,19 @@ FORKMEND_LIBC_CALL(int, getaliasbyname_r,
                    (name, into, buffer, size, result))
 
 // Who is logged in.
+#undef FORKMEND_LIBC_LOCK
+#define FORKMEND_LIBC_LOCK "who is logged in"
+FORKMEND_LIBC_CALL(void, setutent, (), ())
+#define FORKMEND_REWIND_UT(call) real_setutent.get()()
 FORKMEND_LIBC_CALL(utmp*, getutent, (), ())
 FORKMEND_LIBC_CALL(utmp*, getutid, (const utmp* entry), (entry))
 FORKMEND_LIBC_CALL(utmp*, getutline, (const utmp* entry), (entry))
-FORKMEND_LIBC_CALL(utmp*, pututline, (const utmp* entry), (entry))
-FORKMEND_LIBC_CALL(void, setutent, (), ())
+FORKMEND_LIBC_CALL_TRIED_BY(FORKMEND_REWIND_UT, utmp*, pututline, (const utmp* entry), (entry))
 FORKMEND_LIBC_CALL(void, endutent, (), ())
+FORKMEND_LIBC_CALL(void, setutxent, (), ())
+#define FORKMEND_REWIND_UTX(call) real_setutxent.get()()
 FORKMEND_LIBC_CALL(utmpx*, getutxent, (), ())
 FORKMEND_LIBC_CALL(utmpx*, getutxid, (const utmpx* entry), (entry))
 FORKMEND_LIBC_CALL(utmpx*, getutxline, (const utmpx* entry), (entry))
-FORKMEND_LIBC_CALL(utmpx*, pututxline, (const utmpx* entry), (entry))
-FORKMEND_LIBC_CALL(void, setutxent, (), ())
+FORKMEND_LIBC_CALL_TRIED_BY(FORKMEND_REWIND_UTX, utmpx*, pututxline, (const utmpx* entry), (entry))
 FORKMEND_LIBC_CALL(void, endutxent, (), ())

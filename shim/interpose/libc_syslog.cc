@@ -5,17 +5,21 @@
 
 #include "shim/interpose/libc_calls.h"
 
+#define FORKMEND_LIBC_LOCK "the connection to the log"
+
 extern "C" void __vsyslog_chk(int priority, int flag, const char* format, va_list arguments);
 
-FORKMEND_LIBC_CALL(void, openlog, (const char* name, int option, int facility),
-                   (name, option, facility))
-FORKMEND_LIBC_CALL(void, closelog, (), ())
 FORKMEND_LIBC_CALL(int, setlogmask, (int mask), (mask))
-FORKMEND_LIBC_CALL(void, vsyslog, (int priority, const char* format, va_list arguments),
-                   (priority, format, arguments))
-FORKMEND_LIBC_CALL(void, __vsyslog_chk,
-                   (int priority, int flag, const char* format, va_list arguments),
-                   (priority, flag, format, arguments))
+#define FORKMEND_ASK_MASK(call) real_setlogmask.get()(0)
+FORKMEND_LIBC_CALL_TRIED_BY(FORKMEND_ASK_MASK, void, openlog,
+                            (const char* name, int option, int facility), (name, option, facility))
+FORKMEND_LIBC_CALL(void, closelog, (), ())
+FORKMEND_LIBC_CALL_TRIED_BY(FORKMEND_ASK_MASK, void, vsyslog,
+                            (int priority, const char* format, va_list arguments),
+                            (priority, format, arguments))
+FORKMEND_LIBC_CALL_TRIED_BY(FORKMEND_ASK_MASK, void, __vsyslog_chk,
+                            (int priority, int flag, const char* format, va_list arguments),
+                            (priority, flag, format, arguments))
 
 FORKMEND_EXPORT void syslog(int priority, const char* format, ...) {
   va_list arguments;

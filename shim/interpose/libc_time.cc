@@ -4,6 +4,8 @@
 
 #include "shim/interpose/libc_calls.h"
 
+#define FORKMEND_LIBC_LOCK "the time zone"
+
 FORKMEND_LIBC_CALL(tm*, localtime, (const time_t* time), (time))
 FORKMEND_LIBC_CALL(tm*, localtime_r, (const time_t* time, tm* into), (time, into))
 FORKMEND_LIBC_CALL(tm*, gmtime, (const time_t* time), (time))

@@ -4,7 +4,9 @@
 
 #include "shim/base/door.h"
 #include "shim/base/syscall.h"
+#include "shim/locks/libc_stuck.h"
 #include "shim/threads/kernel_state.h"
+#include "shim/waiting/watch.h"
 
 namespace forkmend::libc_calls {
 
@@ -25,8 +27,9 @@ constexpr Nanoseconds kRest = 50 * kMicrosecond;
 constexpr int kMostHalvings = 5;
 
 // What `attention` holds beside kUsed.
-constexpr std::uint32_t kFork = 2;                 // added by each fork under way
-constexpr std::uint32_t kUnordered = 0x8000'0000;  // there is no membarrier: each call has a fence
+constexpr std::uint32_t kFork = 2;                  // added by each fork under way
+constexpr std::uint32_t kUnordered = 0x8000'0000;   // there is no membarrier: each call has a fence
+constexpr std::uint32_t kLeftInside = 0x4000'0000;  // lost threads of this process were inside
 
 FORKMEND_SAME_PAGE constinit Door door;
 FORKMEND_SAME_PAGE std::atomic<int> misses{0};
@@ -101,8 +104,11 @@ void prepare() {
     attention.fetch_or(kUnordered);
 }
 
-void arrive(LibcCall& call, const void* frame) {
+void arrive(Thread& t, const void* frame, Trial trial, const void* caller) {
   if ((attention.load() & kUsed) == 0) attention.fetch_or(kUsed);
+  if ((attention.load() & kLeftInside) != 0 && watch::needed())
+    libc_stuck::try_first(t, *t.libc_call.function, trial, caller);
+  LibcCall& call = t.libc_call;
   for (;;) {
     call.frame.store(frame);  // in one order with the look at the door
     if (call.closed_door || door.is_open()) return;
@@ -122,23 +128,30 @@ void close_and_wait() {
   const bool outside = wait_until_outside(start);
   const int before = misses.load(std::memory_order_relaxed);
   if (outside && before > 0) misses.store(before - 1, std::memory_order_relaxed);
-  if (!outside && before < kMostHalvings) misses.store(before + 1, std::memory_order_relaxed);
+  if (outside) return;
+  if (before < kMostHalvings) misses.store(before + 1, std::memory_order_relaxed);
+  self->libc_call.left_others_inside = (attention.load() & kLeftInside) == 0;
+  attention.fetch_or(kLeftInside);
 }
 
 void after_fork_parent() {
   Thread* self = threads::self();
   if (self == nullptr || !self->libc_call.closed_door) return;
   self->libc_call.closed_door = false;
+  if (self->libc_call.left_others_inside) {
+    self->libc_call.left_others_inside = false;
+    attention.fetch_and(~kLeftInside);
+  }
   door.open();
   attention.fetch_sub(kFork);
 }
 
 void after_fork_child(const ChildEntry& entry) {
   Thread* self = threads::self();
-  if (self != nullptr) self->libc_call.closed_door = false;
+  if (self != nullptr) self->libc_call.closed_door = self->libc_call.left_others_inside = false;
   if (attention.load(std::memory_order_relaxed) <= kUsed) return;
   door.after_fork_child(entry);
-  attention.fetch_and(kUsed | kUnordered, std::memory_order_relaxed);
+  attention.fetch_and(kUsed | kUnordered | kLeftInside, std::memory_order_relaxed);
 }
 
 }  // namespace forkmend::libc_calls

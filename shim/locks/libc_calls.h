@@ -29,9 +29,15 @@ namespace forkmend::libc_calls {
 inline constexpr std::uint32_t kUsed = 1;
 extern FORKMEND_HIDDEN std::atomic<std::uint32_t> attention;
 
+// A call of the same kind, to be made in a process of its own.
+struct Trial {
+  void (*call)(void* context);
+  void* context;
+};
+
 // What a call does before libc's function where more is to be done than to note it; `frame` is what
 // it noted.
-void arrive(LibcCall& call, const void* frame);
+void arrive(Thread& t, const void* frame, Trial trial, const void* caller);
 
 // Marks the calling thread as inside `function` for the life of the object. Inside another one it
 // does nothing: the outermost counts. One that was left by longjmp or cancellation is known by its
@@ -40,19 +46,28 @@ class Inside {
  public:
   FORKMEND_INLINE explicit Inside(const LibcFunction& function) : thread_(threads::self()) {
     if (FORKMEND_UNLIKELY(thread_ == nullptr)) return;
-    const void* here = this;
     LibcCall& call = thread_->libc_call;
     const void* outer = call.frame.load(std::memory_order_relaxed);
-    if (FORKMEND_UNLIKELY(outer != nullptr && here < outer)) {
+    if (FORKMEND_UNLIKELY(outer != nullptr && this < outer)) {
       thread_ = nullptr;
       return;
     }
     call.function = &function;
-    call.frame.store(here, std::memory_order_relaxed);
+    call.frame.store(this, std::memory_order_relaxed);
     // Between this store and the look at `attention` the processor must not change the order. The
     // forking thread sees to that (membarrier), since forks are rarer than calls.
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    if (FORKMEND_UNLIKELY(attention.load(std::memory_order_relaxed) != kUsed)) arrive(call, here);
+  }
+  // True if arrive() is to be called before libc's function.
+  FORKMEND_INLINE bool is_wanted() const {
+    return FORKMEND_UNLIKELY(attention.load(std::memory_order_relaxed) != kUsed);
+  }
+  // `trial` makes a call that takes the same lock and shows outside of the process in no way.
+  template <class Call>
+  void arrive(Call trial, const void* caller) const {
+    if (thread_ == nullptr) return;
+    const auto call = [](void* context) { (*static_cast<Call*>(context))(); };
+    libc_calls::arrive(*thread_, this, {call, &trial}, caller);
   }
   FORKMEND_INLINE ~Inside() {
     if (FORKMEND_UNLIKELY(thread_ == nullptr)) return;

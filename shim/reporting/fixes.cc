@@ -45,6 +45,9 @@ void for_each_fix(const Judgement& judgement, Each&& each) {
              nullptr});
   } else if (half_run) {
     each(Fix{"code", nullptr, "call the function once before the first fork", nullptr});
+  } else if (strcmp(judgement.cause, "libc-lock") == 0) {
+    each(Fix{"code", nullptr, "keep the thread out of that function while the process forks",
+             nullptr});
   } else {
     each(Fix{"code", nullptr,
              "start the thread on first use, or again in pthread_atfork's child handler", nullptr});

@@ -113,7 +113,7 @@ void write_wait(Json& json, const Thread& t, std::uint64_t& python_hash) {
   Text<32> since;
   append_utc(since, now(CLOCK_REALTIME) - (now() - wait.since));
   json.key("wait").open('{').field("tid", t.tid.load()).field("thread", thread_name(t));
-  json.field("call", call_name(call)).key("object").open('{');
+  json.field("call", call_name(t.wait)).key("object").open('{');
   json.field_address("addr", wait.object).field("kind", object_kind(call));
   json.field_bool("pshared", false);  // shared objects are waited for whole and never judged
   const bool is_mutex = call == WaitCall::mutex_lock && layout::mutex_known();
@@ -130,7 +130,9 @@ void write_wait(Json& json, const Thread& t, std::uint64_t& python_hash) {
 // What a lost thread did at the fork: the call it was recorded in, or what the kernel said.
 void append_activity(TextSpan& out, const Thread& t) {
   const WaitCall call = t.wait.call.load();
-  if (call == WaitCall::none && t.activity.syscall >= 0) {
+  if (call == WaitCall::none && t.libc_call.frame.load() != nullptr) {
+    out.append(t.libc_call.function->name);
+  } else if (call == WaitCall::none && t.activity.syscall >= 0) {
     out.format("system call {}", t.activity.syscall);
   } else {
     out.append(call_name(call));
@@ -328,8 +330,7 @@ void write_one_line(const Report& report) {
   const Thread& t = report.waiter;
   Text<1024> line;
   line.format("forkmend[{}]: lockup {} {}: {} in {}", sys::getpid(), report.id,
-              verdict_name(report.judgement.verdict), thread_name(t),
-              call_name(t.wait.call.load()));
+              verdict_name(report.judgement.verdict), thread_name(t), call_name(t.wait));
   if (!python::innermost_user_frame().empty()) line.format(" ({})", python::innermost_user_frame());
   line.append(" waits for ");
   append_who(line, report.judgement);
@@ -348,7 +349,7 @@ void write_block(const Report& report) {
   out.format("forkmend: LOCKUP {} {}  [{}]  ", verdict_name(judgement.verdict), report.id,
              sys::getpid());
   append_utc(out, now(CLOCK_REALTIME));
-  out.format("\n  {} waits for ever in {}: ", thread_name(t), call_name(t.wait.call.load()));
+  out.format("\n  {} waits for ever in {}: ", thread_name(t), call_name(t.wait));
   append_who(out, judgement);
   out.append(" did not survive fork().\n\n");
   out.format("PROCESS   {}, forked from {}, generation {}\n", sys::getpid(), origin.parent_pid,
@@ -357,7 +358,7 @@ void write_block(const Report& report) {
     out.format("          fork() called by {}:{} {}\n", origin.python_file, origin.python_line,
                origin.python_function);
   out.format("WAITING   {} (tid {}) for {} ms, no timeout: {} {} at ", thread_name(t), t.tid.load(),
-             (now() - t.wait.since) / kMillisecond, call_name(t.wait.call.load()), t.wait.object);
+             (now() - t.wait.since) / kMillisecond, call_name(t.wait), t.wait.object);
   append_place(out, t.wait.caller);
   if (!python::innermost_user_frame().empty())
     out.format("\n          {}", python::innermost_user_frame());
@@ -402,7 +403,7 @@ void identify(Report& report) {
   std::uint64_t python_hash = 0;
   python::write_stack(json, python_hash);
   Hash hash;
-  hash.add(verdict_name(report.judgement.verdict)).add(call_name(t.wait.call.load()));
+  hash.add(verdict_name(report.judgement.verdict)).add(call_name(t.wait));
   hash.add_code(t.wait.caller).add(python_hash);
   if (report.judgement.runtime != nullptr) hash.add(report.judgement.runtime->name);
   if (report.judgement.culprit != nullptr)

@@ -9,15 +9,20 @@ namespace {
 
 // Reads a small /proc file; the text ends with a NUL. Returns its size, 0 if there is none.
 template <std::size_t Size>
-std::size_t read_task_file(int tid, const char* file, char (&buffer)[Size]) {
-  Text<64> path;
-  path.format("/proc/self/task/{}/{}", tid, file).append('\0');
+std::size_t read_file(TextSpan& path, char (&buffer)[Size]) {
+  path.append('\0');
   const long fd = sys::open(path.data(), O_RDONLY);
   if (fd < 0) return 0;
   const long n = sys::read(static_cast<int>(fd), buffer, Size - 1);
   sys::close(static_cast<int>(fd));
   buffer[n > 0 ? n : 0] = '\0';
   return n > 0 ? static_cast<std::size_t>(n) : 0;
+}
+
+template <std::size_t Size>
+std::size_t read_task_file(int tid, const char* file, char (&buffer)[Size]) {
+  Text<64> path;
+  return read_file(path.format("/proc/self/task/{}/{}", tid, file), buffer);
 }
 
 // Takes " 0x1f" off the front.
@@ -36,20 +41,8 @@ std::uintptr_t next_hex(std::string_view& text) {
   return value;
 }
 
-}  // namespace
-
-char kernel_state_letter(int tid) {
-  char buffer[256];
-  const std::string_view text(buffer, read_task_file(tid, "stat", buffer));
-  // "tid (comm) S …": comm may hold anything, so the last ')' counts.
-  const std::size_t end = text.rfind(')');
-  return end == std::string_view::npos || end + 2 >= text.size() ? '\0' : text[end + 2];
-}
-
 // "NR ARG0 … ARG5 SP PC", "-1 SP PC" where it is in no call but blocked, or "running".
-KernelActivity kernel_activity(int tid) {
-  char buffer[256];
-  std::string_view text(buffer, read_task_file(tid, "syscall", buffer));
+KernelActivity parse_activity(std::string_view text) {
   KernelActivity result{-1, 0, 0, 0};
   if (text.empty() || text[0] < '0' || text[0] > '9') return result;
   long number = 0;
@@ -64,6 +57,27 @@ KernelActivity kernel_activity(int tid) {
   result.sp = words[6];
   result.address = words[7];
   return result;
+}
+
+}  // namespace
+
+char kernel_state_letter(int tid) {
+  char buffer[256];
+  const std::string_view text(buffer, read_task_file(tid, "stat", buffer));
+  // "tid (comm) S …": comm may hold anything, so the last ')' counts.
+  const std::size_t end = text.rfind(')');
+  return end == std::string_view::npos || end + 2 >= text.size() ? '\0' : text[end + 2];
+}
+
+KernelActivity kernel_activity(int tid) {
+  char buffer[256];
+  return parse_activity({buffer, read_task_file(tid, "syscall", buffer)});
+}
+
+KernelActivity process_activity(int pid) {
+  char buffer[256];
+  Text<64> path;
+  return parse_activity({buffer, read_file(path.format("/proc/{}/syscall", pid), buffer)});
 }
 
 int count_tasks() {

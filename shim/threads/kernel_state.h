@@ -28,6 +28,8 @@ struct KernelActivity {
   std::uintptr_t address;   // instruction pointer; 0 while running
 };
 KernelActivity kernel_activity(int tid);
+// The same of the main thread of another process, of this user's.
+KernelActivity process_activity(int pid);
 
 // Threads of this process, by /proc/self/task; -1 if it cannot be read.
 int count_tasks();

@@ -74,6 +74,7 @@ void begin_anew(Thread& t) {
   t.wait.call.store(WaitCall::none, std::memory_order_relaxed);
   t.libc_call.frame.store(nullptr, std::memory_order_relaxed);
   t.libc_call.closed_door = false;
+  t.libc_call.left_others_inside = false;
   t.activity = {-1, 0, 0, 0};
   t.exit_park.store(0, std::memory_order_relaxed);
   t.watch.slicing = false;

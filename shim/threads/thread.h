@@ -18,6 +18,7 @@
 #include "shim/base/spinlock.h"
 #include "shim/base/token.h"
 #include "shim/threads/kernel_state.h"
+#include "shim/threads/libc_call.h"
 #include "shim/threads/state.h"
 #include "shim/waiting/wait.h"
 
@@ -61,19 +62,6 @@ struct WatchState {
   bool spurious;     // the last slice was handed to the caller as a spurious wakeup
   bool interrupted;  // a handler of the program's ran, or is due, since the last slice
   bool slicing;  // inside one: libc may call an interposed clock_gettime that locks (libfaketime)
-};
-
-// A function of libc that takes a lock which no fork resets (locks/libc_calls.h).
-struct LibcFunction {
-  const char* name;
-  bool polls_without_lock;  // it holds nothing while it waits in poll: a resolver that asks a server
-};
-
-// The outermost such call that a thread is in.
-struct LibcCall {
-  std::atomic<const void*> frame;  // where it stands on the stack; null: in none
-  const LibcFunction* function;
-  bool closed_door;  // this thread forks: it passes
 };
 
 // A pointer that its thread sets (it adopts itself into a runtime) while a forking thread reads it.

@@ -5,6 +5,7 @@
 #include "shim/base/syscall.h"
 #include "shim/locks/initialisers.h"
 #include "shim/locks/layout.h"
+#include "shim/locks/libc_stuck.h"
 #include "shim/locks/orphan.h"
 #include "shim/python/bridge.h"
 #include "shim/runtimes/runtime.h"
@@ -103,6 +104,21 @@ bool judge_initialiser(const Wait& wait, Judgement& out) {
   return true;
 }
 
+// Only this thread is left, and a call of the same kind was seen to wait for a lock (libc_stuck.h).
+bool judge_libc_call(const Wait& wait, Judgement& out) {
+  const auto& function = *static_cast<const LibcFunction*>(wait.object);
+  const Thread* lost = libc_stuck::left_inside(function);
+  if (lost == nullptr) return false;
+  blame(out, *lost, "libc-lock");
+  out.add("libc-lock")
+      .format(
+          "\"{}\" (tid {}) was inside {} at the fork and did not survive; it has libc's lock of {}",
+          name_of(*lost), lost->tid.load(), lost->libc_call.function->name, function.lock);
+  out.add("tried").format("{} was called in a process of its own, and waits for that lock",
+                          function.name);
+  return true;
+}
+
 void add_alone(Judgement& out, int others) {
   if (others == 0) {
     out.add("one-thread").append("this process has 1 thread, and it is the one that waits");
@@ -173,6 +189,9 @@ void judge(Thread& t, Nanoseconds waited, Judgement& out) {
     case WaitCall::initialiser:
       if (judge_initialiser(wait, out)) return;
       break;
+    case WaitCall::libc_call:
+      if (judge_libc_call(wait, out)) add_alone(out, 0);
+      return;
     case WaitCall::sem_wait:  // CPython's locks
       if (python::explain_wait(out)) return;
       break;

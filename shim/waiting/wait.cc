@@ -1,5 +1,7 @@
 #include "shim/waiting/wait.h"
 
+#include "shim/threads/libc_call.h"
+
 namespace forkmend {
 
 const char* call_name(WaitCall call) {
@@ -16,7 +18,8 @@ const char* call_name(WaitCall call) {
                                     "poll",
                                     "select",
                                     "sleep",
-                                    "__cxa_guard_acquire"};
+                                    "__cxa_guard_acquire",
+                                    "a function of libc"};
   return kNames[static_cast<int>(call)];
 }
 
@@ -27,8 +30,15 @@ const char* object_kind(WaitCall call) {
                                     "thread",      "barrier",
                                     "futex",       "epoll",
                                     "descriptors", "descriptors",
-                                    "clock",       "static initialiser"};
+                                    "clock",       "static initialiser",
+                                    "lock of libc"};
   return kKinds[static_cast<int>(call)];
+}
+
+const char* call_name(const Wait& wait) {
+  const WaitCall call = wait.call.load();
+  if (call != WaitCall::libc_call) return call_name(call);
+  return static_cast<const LibcFunction*>(wait.object)->name;
 }
 
 }  // namespace forkmend

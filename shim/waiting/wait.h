@@ -29,11 +29,16 @@ enum class WaitCall : std::uint8_t {
   select,
   sleep,
   initialiser,
+  libc_call,  // a function of libc that takes a lock of libc's own; `object` is its LibcFunction
 };
 
 // Names of the calls and of the objects they wait on, as the report prints them.
 const char* call_name(WaitCall call);
 const char* object_kind(WaitCall call);
+
+struct Wait;
+// As call_name, or the name of libc's function.
+const char* call_name(const Wait& wait);
 
 inline constexpr Nanoseconds kNoTimeout = -1;
 

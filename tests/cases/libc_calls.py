@@ -36,3 +36,13 @@ def late_name_server(t):
     seen = {name: value for name, (_, value) in t.run("late_name_server", within=50).steps().items()}
     t.check(seen["asked"] > 0, "the server was never asked")
     t.note("fork p99 %.2f ms" % (seen["fork-p99"] / 1e6))
+
+
+@test("libc calls/stuck", beside="lockups")
+def stuck(t):
+    """The lock cannot be waited for: the child is told which function, and who was inside."""
+    t.hangs_without("libc_stuck", step="converts")
+    event = t.lockup(t.start("libc_stuck"), "converts", "certain", within=2.0)
+    t.same("the cause", event["cause"], "libc-lock")
+    t.same("the call", event["wait"]["call"], "localtime_r")
+    t.check("localtime at the fork" in event["evidence"][0]["text"], "evidence: %s" % event["evidence"])
