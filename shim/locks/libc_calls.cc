@@ -2,7 +2,10 @@
 
 #include <linux/membarrier.h>
 
+#include <algorithm>
+
 #include "shim/base/door.h"
+#include "shim/base/settings.h"
 #include "shim/base/syscall.h"
 #include "shim/locks/libc_stuck.h"
 #include "shim/threads/kernel_state.h"
@@ -14,9 +17,6 @@ FORKMEND_SAME_PAGE std::atomic<std::uint32_t> attention{0};
 
 namespace {
 
-// Most such calls are over in microseconds; on a loaded machine the threads inside need their turn
-// on a processor first, several of them one after the other.
-constexpr Nanoseconds kLongest = 200 * kMillisecond;
 // Who sleeps for another reason than a lock may do so for seconds (a name service that does not
 // answer). A fork is not held up longer than a user would notice.
 constexpr Nanoseconds kLongestAsleep = 10 * kMillisecond;
@@ -59,8 +59,9 @@ Place place_of(const Thread& t) {
   }
 }
 
-// How long a fork may wait for those who are inside now; 0 if nobody is. Who is queued goes on when
-// the others have.
+// How long a fork may wait for those who are inside now; 0 if nobody is. Most such calls are over in
+// microseconds, but on a loaded machine a thread that runs needs its turn on a processor first. Who
+// is queued goes on when the others have.
 Nanoseconds patience() {
   bool seen[4] = {};
   const Thread* self = threads::self();
@@ -72,9 +73,9 @@ Nanoseconds patience() {
     return place != Place::running;
   });
   const auto any = [&](Place place) { return seen[static_cast<int>(place)]; };
-  if (any(Place::running)) return kLongest;
-  if (any(Place::asleep)) return kLongestAsleep;
-  return any(Place::queued) ? kLongest : 0;
+  if (any(Place::running)) return settings.drain;
+  if (any(Place::asleep)) return std::min(kLongestAsleep, settings.drain);
+  return any(Place::queued) ? settings.drain : 0;
 }
 
 void rest(int look) {
@@ -119,11 +120,13 @@ void arrive(Thread& t, const void* frame, Trial trial, const void* caller) {
 
 void close_and_wait() {
   Thread* self = threads::self();
-  if (self == nullptr || self->libc_call.closed_door || (attention.load() & kUsed) == 0) return;
+  if (self == nullptr || self->libc_call.closed_door || (attention.load() & kUsed) == 0 ||
+      settings.drain == 0)
+    return;
   self->libc_call.closed_door = true;
   const Nanoseconds start = now();
   attention.fetch_add(kFork);
-  door.close(start + kLongest);
+  door.close(start + settings.drain);
   if (!unordered()) sys::call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
   const bool outside = wait_until_outside(start);
   const int before = misses.load(std::memory_order_relaxed);
