@@ -76,9 +76,8 @@ void forget(const LibcFunction& function) {
 
 Thread* left_inside(const LibcFunction& function) {
   Thread* found = nullptr;
-  threads::for_each([&](Thread& t) {
-    if (t.libc_call.frame.load(std::memory_order_relaxed) == nullptr || !threads::is_lost(t))
-      return true;
+  threads::for_each_lost([&](Thread& t) {
+    if (t.libc_call.frame.load(std::memory_order_relaxed) == nullptr) return true;
     if (strcmp(t.libc_call.function->lock, function.lock) == 0) found = &t;
     return found == nullptr;
   });
