@@ -30,7 +30,7 @@ FORKMEND_INLINE Thread* enter() {
 class Blocking {
  public:
   FORKMEND_INLINE Blocking(Thread& t, WaitCall call, const void* object, const void* caller,
-                           Nanoseconds timeout = kNoTimeout, pthread_mutex_t* mutex = nullptr)
+                           Timeout timeout = Timeout::none, pthread_mutex_t* mutex = nullptr)
       : thread_(t), active_(is_outermost(t)) {
     if (!active_) return;
     Wait& wait = t.wait;

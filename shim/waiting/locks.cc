@@ -55,7 +55,7 @@ int lock_watched(Thread& t, pthread_mutex_t* m) {
 }
 
 template <class Lock>
-int lock_blocking(Thread& t, pthread_mutex_t* m, Nanoseconds timeout, const void* caller,
+int lock_blocking(Thread& t, pthread_mutex_t* m, Timeout timeout, const void* caller,
                   locks::Contended& contended, Lock&& lock) {
   trigger::on_block(WaitCall::mutex_lock, m, caller);
   const Blocking blocking(t, WaitCall::mutex_lock, m, caller, timeout, m);
@@ -83,7 +83,7 @@ int lock_blocking(Thread& t, pthread_mutex_t* m, Nanoseconds timeout, const void
 // Apart, so that a lock that is free pays for no frame of it.
 FORKMEND_NOINLINE int lock_contended(Thread& t, pthread_mutex_t* m, locks::Contended contended,
                                      const void* caller) {
-  const int result = lock_blocking(t, m, kNoTimeout, caller, contended, [&] {
+  const int result = lock_blocking(t, m, Timeout::none, caller, contended, [&] {
     if (FORKMEND_UNLIKELY(contended == locks::Contended::hopeless)) wait_for_ever(t);
     return lock_watched(t, m);
   });
@@ -150,7 +150,7 @@ int rwlock_timed(pthread_rwlock_t* l, WaitCall call, HeldKind kind, const timesp
   if (t == nullptr) return timed();
   if (t->registered) gate::pass(*t, caller);
   put_right(l);
-  const Blocking blocking(*t, call, l, caller, to_nanoseconds(*deadline));
+  const Blocking blocking(*t, call, l, caller, timeout_at(deadline));
   const int result = timed();
   if (result == 0) note_taken(*t, l, kind);
   return result;
@@ -194,7 +194,7 @@ int mutex_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* deadlin
     if (taken(result)) note_taken(*t, m, HeldKind::mutex);
     if (result != EBUSY) return result;
   }
-  const int result = lock_blocking(*t, m, to_nanoseconds(*deadline), caller, contended, [&] {
+  const int result = lock_blocking(*t, m, Timeout::given, caller, contended, [&] {
     return contended == locks::Contended::hopeless ? sleep_until(clock, *deadline) : lock();
   });
   if (taken(result)) note_taken(*t, m, HeldKind::mutex);

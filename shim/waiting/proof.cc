@@ -33,7 +33,7 @@ bool stands_still(const Thread& t) {
     case WaitCall::sem_wait:
     case WaitCall::futex:
     case WaitCall::join:
-      return t.wait.timeout == kNoTimeout;
+      return t.wait.timeout == Timeout::none;
     default:
       return false;
   }

@@ -40,7 +40,12 @@ struct Wait;
 // As call_name, or the name of libc's function.
 const char* call_name(const Wait& wait);
 
-inline constexpr Nanoseconds kNoTimeout = -1;
+// Whether a wait ends by time. How late is the caller's: it lies in memory that libc or the kernel
+// reads when it needs it, and perhaps never, so that nobody else may.
+enum class Timeout : std::uint8_t { none, given };
+inline Timeout timeout_at(const void* time) {
+  return time == nullptr ? Timeout::none : Timeout::given;
+}
 
 struct Wait {
   std::atomic<WaitCall> call{WaitCall::none};
@@ -48,7 +53,7 @@ struct Wait {
   const void* object = nullptr;  // the lock, the cond, the semaphore, the futex word, pthread_t,
                                  // descriptor, or none
   const void* caller = nullptr;  // address of the call
-  Nanoseconds timeout = kNoTimeout;
+  Timeout timeout = Timeout::none;
   Nanoseconds since = 0;  // CLOCK_MONOTONIC; 0 where the process has no lost thread
   Registers registers{};
 };

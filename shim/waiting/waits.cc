@@ -34,9 +34,8 @@ struct Nothing {
 
 // A wait that holds nothing of its own: recorded, and parked while blocked.
 template <class Call, class Resumed, class GiveBack = Nothing>
-FORKMEND_INLINE auto plain(WaitCall call, const void* object, Nanoseconds timeout,
-                           const void* caller, Call&& function, Resumed&& resumed,
-                           const GiveBack& give_back = {}) {
+FORKMEND_INLINE auto plain(WaitCall call, const void* object, Timeout timeout, const void* caller,
+                           Call&& function, Resumed&& resumed, const GiveBack& give_back = {}) {
   Thread* t = enter();
   if (t == nullptr) return function();
   trigger::on_block(call, object, caller);
@@ -68,16 +67,13 @@ int interrupted() {
   return -1;
 }
 
-Nanoseconds from_milliseconds(int ms) { return ms < 0 ? kNoTimeout : ms * kMillisecond; }
-Nanoseconds from_timespec(const timespec* t) {
-  return t == nullptr ? kNoTimeout : to_nanoseconds(*t);
-}
+Timeout from_milliseconds(int ms) { return ms < 0 ? Timeout::none : Timeout::given; }
 const void* descriptor(int fd) { return reinterpret_cast<const void*>(static_cast<long>(fd)); }
 
 // A condition variable's wait: the mutex is not held meanwhile, and is given back while the thread
 // stands at the gate.
 template <class Call>
-FORKMEND_INLINE int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, Nanoseconds timeout,
+FORKMEND_INLINE int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, Timeout timeout,
                               const void* caller, Call&& function) {
   Thread* t = enter();
   locks::forget_lost_waiters(c);
@@ -155,12 +151,11 @@ long futex_wait(long word, long operation, long value, long timeout, long second
   Thread* t = enter();
   if (t == nullptr) return whole();
   if (t->registered) gate::pass(*t, caller);
-  const auto* time = reinterpret_cast<const timespec*>(timeout);
+  const Timeout limit = timeout == 0 ? Timeout::none : Timeout::given;
   trigger::on_block(WaitCall::futex, reinterpret_cast<const void*>(word), caller);
-  const Blocking blocking(*t, WaitCall::futex, reinterpret_cast<const void*>(word), caller,
-                          from_timespec(time));
+  const Blocking blocking(*t, WaitCall::futex, reinterpret_cast<const void*>(word), caller, limit);
   gate::Park park(*t, caller);
-  const bool watched = time == nullptr && (operation & FUTEX_PRIVATE_FLAG) != 0;
+  const bool watched = limit == Timeout::none && (operation & FUTEX_PRIVATE_FLAG) != 0;
   long result;
   const auto wait = [&] {
     result = !watched ? whole()
@@ -192,7 +187,7 @@ int join_by(pthread_t thread, void** result, const void* caller, Call&& call) {
 }  // namespace
 
 int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const void* caller) {
-  return wait_cond(c, m, kNoTimeout, caller, [&](Thread* t) {
+  return wait_cond(c, m, Timeout::none, caller, [&](Thread* t) {
     const bool whole =
         t == nullptr || !watch::needed() || t->watch.slicing || layout::cond_shared(c);
     return whole ? real().pthread_cond_wait(c, m) : cond_slice(*t, c, m);
@@ -201,19 +196,19 @@ int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const void* caller) {
 
 int cond_timedwait(pthread_cond_t* c, pthread_mutex_t* m, const timespec* deadline,
                    const void* caller) {
-  return wait_cond(c, m, to_nanoseconds(*deadline), caller,
+  return wait_cond(c, m, Timeout::given, caller,
                    [&](Thread*) { return real().pthread_cond_timedwait(c, m, deadline); });
 }
 
 int cond_clockwait(pthread_cond_t* c, pthread_mutex_t* m, clockid_t clock, const timespec* deadline,
                    const void* caller) {
-  return wait_cond(c, m, to_nanoseconds(*deadline), caller,
+  return wait_cond(c, m, Timeout::given, caller,
                    [&](Thread*) { return real().pthread_cond_clockwait(c, m, clock, deadline); });
 }
 
 int sem_wait(sem_t* s, const void* caller) {
   return plain(
-      WaitCall::sem_wait, s, kNoTimeout, caller,
+      WaitCall::sem_wait, s, Timeout::none, caller,
       [&] {
         Thread* t = threads::self();
         if (t == nullptr || !watch::needed() || layout::sem_shared(s)) return real().sem_wait(s);
@@ -229,20 +224,20 @@ int sem_wait(sem_t* s, const void* caller) {
 
 int sem_timedwait(sem_t* s, const timespec* deadline, const void* caller) {
   return plain(
-      WaitCall::sem_wait, s, to_nanoseconds(*deadline), caller,
+      WaitCall::sem_wait, s, Timeout::given, caller,
       [&] { return real().sem_timedwait(s, deadline); }, Again(), post_again(s));
 }
 
 int sem_clockwait(sem_t* s, clockid_t clock, const timespec* deadline, const void* caller) {
   return plain(
-      WaitCall::sem_wait, s, to_nanoseconds(*deadline), caller,
+      WaitCall::sem_wait, s, Timeout::given, caller,
       [&] { return real().sem_clockwait(s, clock, deadline); }, Again(), post_again(s));
 }
 
 int join(pthread_t thread, void** result, const void* caller) {
   return join_by(thread, result, caller, [&] {
     return plain(
-        WaitCall::join, reinterpret_cast<const void*>(thread), kNoTimeout, caller,
+        WaitCall::join, reinterpret_cast<const void*>(thread), Timeout::none, caller,
         [&] {
           Thread* t = threads::self();
           if (t == nullptr || !watch::needed()) return real().pthread_join(thread, result);
@@ -264,7 +259,7 @@ int clock_join(pthread_t thread, void** result, clockid_t clock, const timespec*
                const void* caller) {
   return join_by(thread, result, caller, [&] {
     return plain(
-        WaitCall::join, reinterpret_cast<const void*>(thread), from_timespec(deadline), caller,
+        WaitCall::join, reinterpret_cast<const void*>(thread), timeout_at(deadline), caller,
         [&] { return real().pthread_clockjoin_np(thread, result, clock, deadline); }, Again());
   });
 }
@@ -273,8 +268,8 @@ int barrier_wait(pthread_barrier_t* b, const void* caller) {
   // glibc has no timed form, so it cannot be taken in slices: recorded only.
   locks::forget_lost_waiters(b);
   return plain(
-      WaitCall::barrier_wait, b, kNoTimeout, caller, [&] { return real().pthread_barrier_wait(b); },
-      Again());
+      WaitCall::barrier_wait, b, Timeout::none, caller,
+      [&] { return real().pthread_barrier_wait(b); }, Again());
 }
 
 long futex(long word, long operation, long value, long timeout, long second, long mask,
@@ -313,29 +308,27 @@ int poll(pollfd* fds, nfds_t count, int timeout_ms, const void* caller) {
 int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask,
           const void* caller) {
   return plain(
-      WaitCall::poll, nullptr, from_timespec(timeout), caller,
+      WaitCall::poll, nullptr, timeout_at(timeout), caller,
       [&] { return real().ppoll(fds, count, timeout, mask); }, interrupted);
 }
 
 int select(int count, fd_set* in, fd_set* out, fd_set* except, timeval* timeout,
            const void* caller) {
-  const Nanoseconds time =
-      timeout == nullptr ? kNoTimeout : timeout->tv_sec * kSecond + timeout->tv_usec * kMicrosecond;
   return plain(
-      WaitCall::select, nullptr, time, caller,
+      WaitCall::select, nullptr, timeout_at(timeout), caller,
       [&] { return real().select(count, in, out, except, timeout); }, interrupted);
 }
 
 int pselect(int count, fd_set* in, fd_set* out, fd_set* except, const timespec* timeout,
             const sigset_t* mask, const void* caller) {
   return plain(
-      WaitCall::select, nullptr, from_timespec(timeout), caller,
+      WaitCall::select, nullptr, timeout_at(timeout), caller,
       [&] { return real().pselect(count, in, out, except, timeout, mask); }, interrupted);
 }
 
 int nanosleep(const timespec* time, timespec* left, const void* caller) {
   return plain(
-      WaitCall::sleep, nullptr, from_timespec(time), caller,
+      WaitCall::sleep, nullptr, Timeout::given, caller,
       [&] { return real().nanosleep(time, left); },
       [&] {
         if (left != nullptr) *left = *time;
@@ -346,7 +339,7 @@ int nanosleep(const timespec* time, timespec* left, const void* caller) {
 int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* left,
                     const void* caller) {
   return plain(
-      WaitCall::sleep, nullptr, from_timespec(time), caller,
+      WaitCall::sleep, nullptr, Timeout::given, caller,
       [&] { return real().clock_nanosleep(clock, flags, time, left); },
       [&] {
         if (left != nullptr && (flags & TIMER_ABSTIME) == 0) *left = *time;
@@ -356,13 +349,13 @@ int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* 
 
 int usleep(useconds_t time, const void* caller) {
   return plain(
-      WaitCall::sleep, nullptr, time * kMicrosecond, caller, [&] { return real().usleep(time); },
+      WaitCall::sleep, nullptr, Timeout::given, caller, [&] { return real().usleep(time); },
       interrupted);
 }
 
 unsigned sleep(unsigned seconds, const void* caller) {
   return plain(
-      WaitCall::sleep, nullptr, seconds * kSecond, caller, [&] { return real().sleep(seconds); },
+      WaitCall::sleep, nullptr, Timeout::given, caller, [&] { return real().sleep(seconds); },
       [&] { return seconds; });
 }
 

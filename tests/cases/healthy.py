@@ -30,3 +30,18 @@ for mode in ("sem-handler", "sigwait", "pipe", "cond", "epoll", "sem-restart"):
     test("healthy/pool/" + mode, mode, QUICK, "pool", beside="healthy")(waits_well)
 for mode in (*MODES, *INTERRUPTED):
     test("soak/healthy 30 s/" + mode, mode, SOAK, "pool", soak=True, beside="healthy-soak", deadline=100)(waits_well)
+
+
+def bad_pointers(t, mode):
+    """A bad pointer gives what it gives without the shim: an error, or death by the same signal."""
+    programs = [t.start("bad_pointers", mode, shim=shim) for shim in (False, True)]
+    for program in programs:
+        t.same("exit code", program.wait(60), 0)
+    without, with_shim = (program.output for program in programs)
+    t.check(len(without) > 60, "only %d calls" % len(without))
+    t.same("what differs", [pair for pair in zip(without, with_shim) if pair[0] != pair[1]], [])
+    t.same("lines", len(with_shim), len(without))
+
+
+for mode in ("alone", "lost", "registered"):
+    test("healthy/bad pointers/" + mode, mode)(bad_pointers)

@@ -24,7 +24,7 @@ namespace {
 
 void waits_on(Thread& t, WaitCall call, const void* object) {
   t.wait.object = object;
-  t.wait.timeout = kNoTimeout;
+  t.wait.timeout = Timeout::none;
   t.wait.call.store(call);
 }
 
@@ -175,7 +175,7 @@ TEST_CASE("proof: likely only past the threshold, and only after work was handed
           // A wait with a time-out of another live thread means that it will look again.
           Thread* live = make_thread("live");
           waits_on(*live, WaitCall::futex, &waited_for);
-          live->wait.timeout = kSecond;
+          live->wait.timeout = Timeout::given;
           EXPECT(judged(settings.threshold) == Verdict::none);
         }) == 0);
 }
