@@ -27,6 +27,7 @@
 #include "shim/threads/lost.h"
 #include "shim/threads/thread.h"
 #include "shim/threads/unrecorded.h"
+#include "shim/waiting/cond_queue.h"
 #include "shim/waiting/handover.h"
 
 namespace forkmend::forking {
@@ -159,6 +160,7 @@ class Protocol {
     libc_calls::after_fork_child(entry);
     random_lock::after_fork_child(entry);
     locks::lost_waiters_after_fork_child(entry);
+    cond_queue::after_fork_child(entry);
     handover::after_fork_child(entry);
     declared::after_fork_child(entry);
     modules::after_fork_child(entry);

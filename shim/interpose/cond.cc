@@ -4,7 +4,6 @@
 #include "shim/interpose/c11.h"
 #include "shim/interpose/interpose.h"
 #include "shim/locks/lost_waiters.h"
-#include "shim/waiting/handover.h"
 #include "shim/waiting/waits.h"
 
 using namespace forkmend;
@@ -24,15 +23,11 @@ FORKMEND_EXPORT int pthread_cond_clockwait(pthread_cond_t* c, pthread_mutex_t* m
 }
 
 FORKMEND_EXPORT int pthread_cond_signal(pthread_cond_t* c) {
-  handover::note(c, FORKMEND_CALLER, false);
-  locks::forget_lost_waiters(c);
-  return real().pthread_cond_signal(c);
+  return waiting::cond_signal(c, FORKMEND_CALLER);
 }
 
 FORKMEND_EXPORT int pthread_cond_broadcast(pthread_cond_t* c) {
-  handover::note(c, FORKMEND_CALLER, false);
-  locks::forget_lost_waiters(c);
-  return real().pthread_cond_broadcast(c);
+  return waiting::cond_broadcast(c, FORKMEND_CALLER);
 }
 
 FORKMEND_EXPORT int cnd_wait(cnd_t* c, mtx_t* m) {
@@ -45,15 +40,11 @@ FORKMEND_EXPORT int cnd_timedwait(cnd_t* c, mtx_t* m, const timespec* deadline) 
 }
 
 FORKMEND_EXPORT int cnd_signal(cnd_t* c) {
-  handover::note(c, FORKMEND_CALLER, false);
-  locks::forget_lost_waiters(c11::cond(c));
-  return real().cnd_signal(c);
+  return c11::result(waiting::cond_signal(c11::cond(c), FORKMEND_CALLER));
 }
 
 FORKMEND_EXPORT int cnd_broadcast(cnd_t* c) {
-  handover::note(c, FORKMEND_CALLER, false);
-  locks::forget_lost_waiters(c11::cond(c));
-  return real().cnd_broadcast(c);
+  return c11::result(waiting::cond_broadcast(c11::cond(c), FORKMEND_CALLER));
 }
 
 FORKMEND_EXPORT int pthread_cond_destroy(pthread_cond_t* c) {

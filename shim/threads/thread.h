@@ -20,6 +20,7 @@
 #include "shim/threads/kernel_state.h"
 #include "shim/threads/libc_call.h"
 #include "shim/threads/state.h"
+#include "shim/waiting/cond_queue.h"
 #include "shim/waiting/wait.h"
 
 namespace forkmend {
@@ -56,10 +57,7 @@ inline constexpr int kSignalledSlots = 4;
 // What the watch (waiting/watch.h) knows of the wait that is under way.
 struct WatchState {
   Nanoseconds since, next;
-  const void* object;
-  WaitCall call;
   bool reported;
-  bool spurious;     // the last slice was handed to the caller as a spurious wakeup
   bool interrupted;  // a handler of the program's ran, or is due, since the last slice
   bool slicing;  // inside one: libc may call an interposed clock_gettime that locks (libfaketime)
 };
@@ -116,6 +114,7 @@ struct alignas(64) Thread {
   LibcCall libc_call;
   KernelActivity activity;  // asked for before the fork where there is no wait record
   WatchState watch;
+  CondWaiter cond_waiter;
   HeldLocks held;
   Initialisers initialisers;
   const void* signalled[kSignalledSlots];

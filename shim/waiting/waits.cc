@@ -13,6 +13,7 @@
 #include "shim/threads/lost.h"
 #include "shim/threads/stacks.h"
 #include "shim/waiting/blocking.h"
+#include "shim/waiting/cond_queue.h"
 #include "shim/waiting/handover.h"
 #include "shim/waiting/restart.h"
 
@@ -97,23 +98,6 @@ FORKMEND_INLINE int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, Timeout tim
   return result;
 }
 
-// One slice of an untimed wait. At its end the wait returns as a spurious wakeup, which POSIX
-// allows at any time; the caller looks at its predicate and waits on.
-int cond_slice(Thread& t, pthread_cond_t* c, pthread_mutex_t* m) {
-  watch::begin(t);
-  const timespec deadline = to_timespec(watch::next_look(t));
-  t.watch.slicing = true;
-  const int result = real().pthread_cond_clockwait(c, m, CLOCK_MONOTONIC, &deadline);
-  t.watch.slicing = false;
-  if (result != ETIMEDOUT) {
-    watch::end(t);
-    return result;
-  }
-  watch::look(t);
-  watch::spurious(t);
-  return 0;
-}
-
 int sem_slice(sem_t* s, const timespec& deadline) {
   for (;;) {
     if (real().sem_clockwait(s, CLOCK_MONOTONIC, &deadline) == 0) return 0;
@@ -188,10 +172,23 @@ int join_by(pthread_t thread, void** result, const void* caller, Call&& call) {
 
 int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const void* caller) {
   return wait_cond(c, m, Timeout::none, caller, [&](Thread* t) {
-    const bool whole =
-        t == nullptr || !watch::needed() || t->watch.slicing || layout::cond_shared(c);
-    return whole ? real().pthread_cond_wait(c, m) : cond_slice(*t, c, m);
+    const bool whole = t == nullptr || !watch::needed() || t->watch.slicing ||
+                       !layout::cond_known() || layout::cond_shared(c);
+    return whole ? real().pthread_cond_wait(c, m) : cond_queue::wait(*t, c, m);
   });
+}
+
+int cond_signal(pthread_cond_t* c, const void* caller) {
+  handover::note(c, caller, false);
+  locks::forget_lost_waiters(c);
+  return cond_queue::signal(c) ? 0 : real().pthread_cond_signal(c);
+}
+
+int cond_broadcast(pthread_cond_t* c, const void* caller) {
+  handover::note(c, caller, false);
+  locks::forget_lost_waiters(c);
+  cond_queue::broadcast(c);
+  return real().pthread_cond_broadcast(c);
 }
 
 int cond_timedwait(pthread_cond_t* c, pthread_mutex_t* m, const timespec* deadline,

@@ -15,6 +15,8 @@
 namespace forkmend::waiting {
 
 int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const void* caller);
+int cond_signal(pthread_cond_t* c, const void* caller);
+int cond_broadcast(pthread_cond_t* c, const void* caller);
 int cond_timedwait(pthread_cond_t* c, pthread_mutex_t* m, const timespec* deadline,
                    const void* caller);
 int cond_clockwait(pthread_cond_t* c, pthread_mutex_t* m, clockid_t clock, const timespec* deadline,

@@ -40,16 +40,9 @@ void look_held(Thread& t) {
 
 void begin(Thread& t) {
   WatchState& w = t.watch;
-  const bool goes_on = w.spurious && w.object == t.wait.object &&
-                       w.call == t.wait.call.load(std::memory_order_relaxed);
-  w.spurious = false;
-  if (!goes_on) {
-    w.since = now();
-    w.reported = false;
-    w.next = w.since + (trigger::any() ? trigger::kPatience : settings.grace);
-    w.object = t.wait.object;
-    w.call = t.wait.call.load(std::memory_order_relaxed);
-  }
+  w.since = now();
+  w.reported = false;
+  w.next = w.since + (trigger::any() ? trigger::kPatience : settings.grace);
   t.wait.since = w.since;
 }
 
@@ -77,12 +70,6 @@ bool look(Thread& t) {
   return w.interrupted;
 }
 
-void end(Thread& t) {
-  t.watch.spurious = false;
-  t.watch.reported = false;
-  t.watch.object = nullptr;
-}
-
-void spurious(Thread& t) { t.watch.spurious = true; }
+void end(Thread& t) { t.watch.reported = false; }
 
 }  // namespace forkmend::watch

@@ -15,7 +15,7 @@ FORKMEND_INLINE bool needed() {
   return FORKMEND_UNLIKELY(threads::lost.load(std::memory_order_relaxed) > 0);
 }
 
-// A wait begins. Where the last slice of the same wait ended as a spurious wakeup, it goes on.
+// A wait begins.
 void begin(Thread& t);
 // When to look next, CLOCK_MONOTONIC.
 Nanoseconds next_look(Thread& t);
@@ -27,7 +27,5 @@ Nanoseconds next_look(Thread& t);
 bool look(Thread& t);
 // The wait ended by itself.
 void end(Thread& t);
-// A slice is handed to the caller as a spurious wakeup: the wait will most likely be resumed.
-void spurious(Thread& t);
 
 }  // namespace forkmend::watch

@@ -32,6 +32,22 @@ for mode in (*MODES, *INTERRUPTED):
     test("soak/healthy 30 s/" + mode, mode, SOAK, "pool", soak=True, beside="healthy-soak", deadline=100)(waits_well)
 
 
+# A look at each wait after a millisecond, and then ever again.
+LOOKS = {"FORKMEND_GRACE_MS": 1, "FORKMEND_THRESHOLD_MS": 1}
+
+
+def waits_bare(t, mode, *more):
+    """No wait ends for a look, and none misses its signal for one."""
+    t.run("cond_bare", mode, *more, shim=False, within=150)
+    t.run("cond_bare", mode, *more, within=150, **LOOKS)
+
+
+for mode in ("idle", "signals", "broadcast", "cancel", "timed"):
+    test("healthy/bare/" + mode, mode, beside="bare", deadline=300)(waits_bare)
+for mode in ("idle", "signals"):
+    test("healthy/bare/c11/" + mode, mode, "c11", beside="bare", deadline=300)(waits_bare)
+
+
 def bad_pointers(t, mode):
     """A bad pointer gives what it gives without the shim: an error, or death by the same signal."""
     programs = [t.start("bad_pointers", mode, shim=shim) for shim in (False, True)]
