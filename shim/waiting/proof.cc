@@ -1,5 +1,6 @@
 #include "shim/waiting/proof.h"
 
+#include "shim/base/mapping.h"
 #include "shim/base/settings.h"
 #include "shim/base/signals.h"
 #include "shim/base/syscall.h"
@@ -21,9 +22,33 @@ namespace {
 constexpr unsigned long kFaults =
     (sys::kSynchronousSignals & ~sys::signal_bit(SIGSYS)) | sys::signal_bit(SIGABRT);
 
-bool handler_could_end_it() { return restart::any_handler(kFaults | python::reserved_signals()); }
+// CPython's own handler only makes a note. What Python code is to be run for it the main thread
+// runs, in the interpreter: not while it waits in a library. A semaphore there is another matter:
+// its wait ends with EINTR, and the library may ask for the interpreter's notes.
+bool python_handlers_cannot_run() {
+  const Thread* main = nullptr;
+  const int pid = sys::getpid();
+  threads::for_each([&](Thread& t) {
+    if (threads::is_live(t) && t.tid.load(std::memory_order_relaxed) == pid) main = &t;
+    return main == nullptr;
+  });
+  if (main == nullptr || main->wait.call.load() == WaitCall::none) return false;
+  return main->wait.call.load() != WaitCall::sem_wait &&
+         !python::is_interpreters(main->wait.caller);
+}
 
-// A live thread that waits for ever for something of this process's own can end nothing.
+// What a handler does nobody knows: it posts a semaphore, jumps, or ends the process as a healthy
+// worker does that is told to. Handlers written in Python do not keep a verdict from being
+// *likely*: every worker of every server has them, and waits in Event.wait for a lost thread too.
+bool handler_could_end_it(Verdict verdict) {
+  const auto never = [](const void*) { return false; };
+  const bool not_pythons = verdict == Verdict::likely || python_handlers_cannot_run();
+  return restart::any_handler(kFaults | python::reserved_signals(),
+                              not_pythons ? python::is_interpreters : never);
+}
+
+// A live thread that waits for ever for something of this process's own can end nothing. It may go
+// on at any moment, so that only the mapping of what it waits for is looked at.
 bool stands_still(const Thread& t) {
   switch (t.wait.call.load()) {
     case WaitCall::mutex_lock:
@@ -33,7 +58,7 @@ bool stands_still(const Thread& t) {
     case WaitCall::sem_wait:
     case WaitCall::futex:
     case WaitCall::join:
-      return t.wait.timeout == Timeout::none;
+      return t.wait.timeout == Timeout::none && !in_shared_memory(t.wait.object);
     default:
       return false;
   }
@@ -41,7 +66,7 @@ bool stands_still(const Thread& t) {
 
 // True if every thread of this process is known and stands still. `others`: how many besides
 // `self`.
-bool nobody_could_end_it(const Thread& self, int& others) {
+bool all_stand_still(const Thread& self, int& others) {
   bool still = true;
   int known = 0;
   threads::for_each_live([&](Thread& t) {
@@ -64,6 +89,12 @@ bool object_is_private(const Wait& wait) {
     default:
       return true;  // the callers slice private futexes and locks only
   }
+}
+
+// What a verdict rests on where no lost thread owns the object: nothing that lives could end the
+// wait, no thread of this process, no other process, no signal handler.
+bool nothing_live_could_end(const Thread& t, Verdict verdict, int& others) {
+  return all_stand_still(t, others) && object_is_private(t.wait) && !handler_could_end_it(verdict);
 }
 
 const char* name_of(const Thread& t) { return t.name[0] != '\0' ? t.name : "unnamed"; }
@@ -129,14 +160,16 @@ void add_alone(Judgement& out, int others) {
 }
 
 // (b): the object is tied to a lost thread.
-bool judge_tied(const Wait& wait, int others, Judgement& out) {
+bool judge_tied(const Thread& t, Judgement& out) {
+  const Wait& wait = t.wait;
   // Semaphores and futexes are recycled at the same address (CPython makes one a wait), so that
   // only a condition variable is tied to its last signaller.
   const bool is_cond = wait.call.load() == WaitCall::cond_wait;
   const Thread* signaller = is_cond ? handover::lost_signaller(wait.object) : nullptr;
   const Thread* waiter = handover::lost_waiter(wait.object);
   if (signaller == nullptr && waiter == nullptr) return false;
-  if (!object_is_private(wait) || handler_could_end_it()) return false;
+  int others = 0;
+  if (!nothing_live_could_end(t, Verdict::certain, others)) return false;
   if (signaller != nullptr) {
     blame(out, *signaller, "lost-signaller");
     out.add("lost-signaller")
@@ -154,11 +187,14 @@ bool judge_tied(const Wait& wait, int others, Judgement& out) {
   return true;
 }
 
-void judge_handed_over(const Wait& wait, int others, Judgement& out) {
+void judge_handed_over(const Thread& t, Judgement& out) {
+  const Wait& wait = t.wait;
   const handover::Evidence* evidence = handover::first();
-  if (evidence == nullptr || !object_is_private(wait)) return;
+  if (evidence == nullptr) return;
   const Runtime* r = evidence->runtime;
   if (r != nullptr && r->policy == Policy::leave) return;
+  int others = 0;
+  if (!nothing_live_could_end(t, Verdict::likely, others)) return;
   out.verdict = Verdict::likely;
   out.cause = "handed-over";
   out.runtime = r;
@@ -175,7 +211,7 @@ void judge_handed_over(const Wait& wait, int others, Judgement& out) {
 
 bool nobody_else_could_end(const Thread& t) {
   int others = 0;
-  return nobody_could_end_it(t, others);
+  return all_stand_still(t, others);
 }
 
 void judge(Thread& t, Nanoseconds waited, Judgement& out) {
@@ -198,10 +234,8 @@ void judge(Thread& t, Nanoseconds waited, Judgement& out) {
     default:
       break;
   }
-  int others = 0;
-  if (!nobody_could_end_it(t, others)) return;
-  if (judge_tied(wait, others, out)) return;
-  if (waited >= settings.threshold) judge_handed_over(wait, others, out);
+  if (judge_tied(t, out)) return;
+  if (waited >= settings.threshold) judge_handed_over(t, out);
 }
 
 }  // namespace forkmend

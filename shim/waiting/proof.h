@@ -5,7 +5,8 @@
 // owned it, was parked on it, or was the one that signalled it, and no live thread could end the
 // wait. Likely, past the threshold: nothing live could end it, and this process has handed work to
 // a lost runtime since the fork. Otherwise silence: a child that waits in Event.wait for SIGTERM is
-// healthy. Does not: act, allocate or write.
+// healthy. Live are other threads, other processes where memory is shared, and signal handlers.
+// Does not: act, allocate or write; know processes that share all memory (clone with CLONE_VM).
 #pragma once
 
 #include "shim/base/text.h"

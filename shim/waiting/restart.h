@@ -20,8 +20,8 @@ bool would_end(unsigned long signals);
 // True if the calling thread blocks a signal that has a handler: it may be inside that handler.
 bool handled_signal_blocked();
 
-// True if a handler of the program's could run and end a wait: any installed but the ignored ones
-// and those the caller names harmless. Bit n-1 of `except` leaves out signal n.
-bool any_handler(unsigned long except);
+// True if a handler of the program's could run and end a wait: any installed but those the caller
+// names harmless. Bit n-1 of `except` leaves out signal n, is_harmless(function) a handler.
+bool any_handler(unsigned long except, bool (*is_harmless)(const void* handler));
 
 }  // namespace forkmend::restart

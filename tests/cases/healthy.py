@@ -48,6 +48,17 @@ for mode in ("idle", "signals"):
     test("healthy/bare/c11/" + mode, mode, "c11", beside="bare", deadline=300)(waits_bare)
 
 
+def handler_ends_wait(t, *mode):
+    """Work was handed to a lost thread, but what the child waits for a handler will give."""
+    t.run("handler_ends_wait", *mode, shim=False)
+    t.run("handler_ends_wait", *mode, FORKMEND_THRESHOLD_MS=1000, FORKMEND_GRACE_MS=200, FORKMEND_ON_LOCKUP="abort")
+
+
+for object in ("sem", "cond"):
+    for end in ("alarm", "term", "leave"):
+        test("healthy/handler/%s/%s" % (object, end), object, end, beside="handler")(handler_ends_wait)
+
+
 def bad_pointers(t, mode):
     """A bad pointer gives what it gives without the shim: an error, or death by the same signal."""
     programs = [t.start("bad_pointers", mode, shim=shim) for shim in (False, True)]

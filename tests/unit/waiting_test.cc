@@ -196,7 +196,10 @@ TEST_CASE("restart: only where every handler has SA_RESTART") {
           EXPECT(restart::would_restart());
           handle(SIGUSR2, 0);
           EXPECT(!restart::would_restart());
-          EXPECT(restart::any_handler(0));
-          EXPECT(restart::any_handler(1ul << (SIGUSR1 - 1)));
+          const auto never = [](const void*) { return false; };
+          const auto always = [](const void*) { return true; };
+          EXPECT(restart::any_handler(0, never));
+          EXPECT(!restart::any_handler(0, always));
+          EXPECT(restart::any_handler(1ul << (SIGUSR1 - 1), never));
         }) == 0);
 }
