@@ -86,8 +86,10 @@ bool object_is_private(const Wait& wait) {
              !layout::cond_shared(static_cast<const pthread_cond_t*>(wait.object));
     case WaitCall::sem_wait:
       return layout::sem_known() && !layout::sem_shared(static_cast<const sem_t*>(wait.object));
+    case WaitCall::futex:
+      return !in_shared_memory(wait.object);
     default:
-      return true;  // the callers slice private futexes and locks only
+      return true;  // the callers slice private locks only
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "shim/base/mapping.h"
 #include "shim/base/real.h"
 #include "shim/base/syscall.h"
 #include "shim/forking/gate.h"
@@ -139,13 +140,24 @@ long futex_wait(long word, long operation, long value, long timeout, long second
   trigger::on_block(WaitCall::futex, reinterpret_cast<const void*>(word), caller);
   const Blocking blocking(*t, WaitCall::futex, reinterpret_cast<const void*>(word), caller, limit);
   gate::Park park(*t, caller);
-  const bool watched = limit == Timeout::none && (operation & FUTEX_PRIVATE_FLAG) != 0;
+  // libstdc++ never says that a futex is private: the mapping tells, if the wait is a long one.
+  const bool may_be_shared = (operation & FUTEX_PRIVATE_FLAG) == 0;
+  bool begun = false;
   long result;
   const auto wait = [&] {
-    result = !watched ? whole()
-                      : sliced<long>(*t, -ETIMEDOUT, -EINTR, whole, [&](const timespec& deadline) {
-                          return futex_slice(word, operation, value, deadline, mask);
-                        });
+    if (limit == Timeout::given) {
+      result = whole();
+      return;
+    }
+    result = sliced<long>(*t, -ETIMEDOUT, -EINTR, whole, [&](const timespec& deadline) -> long {
+      if (begun && may_be_shared && in_shared_memory(reinterpret_cast<const void*>(word)))
+        return whole();
+      const long ended = futex_slice(word, operation, value, deadline, mask);
+      // A word that changed between two slices: to the caller this wait had begun long before.
+      const bool woken = begun && ended == -EAGAIN;
+      begun = true;
+      return woken ? 0 : ended;
+    });
   };
   if (!park.run(wait)) result = -EINTR;
   park.leave();

@@ -131,6 +131,25 @@ def handed_over(t):
     t.check(waited >= 1.5e9, "a likely lockup was reported before the threshold")
 
 
+def waits_as_libstdcxx_does(t, mode):
+    """Its futexes are not said to be private: the mapping tells that they are."""
+    t.hangs_without("lost_future", mode, step="waits")
+    event = t.lockup(t.start("lost_future", mode, FORKMEND_THRESHOLD_MS=1500), "waits", "likely", 2.5)
+    t.same("the cause", event["cause"], "handed-over")
+    t.same("the wait", event["wait"]["call"], "futex")
+    lost_named(t, event, "pool", "pthread_cond_wait")
+
+
+for mode in ("future", "promise", "atomic", "latch"):
+    test("handed-over/" + mode, mode, beside="lost")(waits_as_libstdcxx_does)
+
+
+@test("handed-over/shared memory", beside="lost")
+def shared_futex(t):
+    """The same call on a word that another process changes."""
+    t.run("lost_future", "shared", FORKMEND_THRESHOLD_MS=1000, FORKMEND_GRACE_MS=200)
+
+
 @test("handed-over/nothing was", beside="lost")
 def nothing_handed_over(t):
     t.run("handed_over", "idle", expect=99, VICTIM_MS=3000, FORKMEND_THRESHOLD_MS=1000, FORKMEND_GRACE_MS=200)
