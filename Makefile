@@ -27,7 +27,7 @@ SHIM_DIRS := base exiting forking interpose locks python reporting reviving runt
 READER_SOURCES := shim/runtimes/config_reader.cc shim/runtimes/profile_file.cc
 TOOL_SOURCES := shim/runtimes/embed_profiles.cc $(READER_SOURCES)
 SHIM_SOURCES := $(filter-out $(TOOL_SOURCES),$(wildcard $(SHIM_DIRS:%=shim/%/*.cc)))
-SHIM_ASSEMBLY := $(wildcard shim/interpose/*.S shim/python/bridge/*.S shim/reviving/*.S)
+SHIM_ASSEMBLY := $(wildcard shim/base/*.S shim/interpose/*.S shim/python/bridge/*.S shim/reviving/*.S)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.cc=$(B)/so/%.o) $(SHIM_ASSEMBLY:%.S=$(B)/so/%.s.o)
 # fmt: header only, without exceptions and locale. No stack protector: its canary differs between a
 # function entered before and left after a child's entry only in theory, but it costs on each lock.

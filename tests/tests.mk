@@ -121,14 +121,14 @@ $(T)/header-cc17-static: tests/programs/header.cpp $(wildcard include/forkmend/*
 # (tests/unit/engine.cc stands in for them), and freestanding.cc, since libstdc++ is linked here.
 UNIT_ENGINE := $(filter-out shim/interpose/% shim/python/% shim/base/load.cc shim/base/doctor.cc \
                  shim/base/freestanding.cc,$(SHIM_SOURCES))
-UNIT_ASSEMBLY := $(B)/so/shim/reviving/context.s.o $(B)/so/shim/reviving/stubs.s.o
+UNIT_ASSEMBLY := $(B)/so/shim/base/own_stack.s.o $(B)/so/shim/reviving/context.s.o $(B)/so/shim/reviving/stubs.s.o
 UNIT_OF_COMMAND := $(wildcard tests/unit/command_*_test.cc tests/unit/profile_file_test.cc)
 UNIT_OF_ENGINE := $(filter-out $(UNIT_OF_COMMAND),$(wildcard tests/unit/*.cc))
 UNIT_FLAGS := -std=c++20 -O0 -g $(WARNINGS) -pthread -I. -Iinclude -I$(B)/gen \
               -DFORKMEND_VERSION='"$(VERSION)"' -DFORKMEND_LIBDIR='"$(LIBDIR)"' -DFMT_HEADER_ONLY \
               -Wno-nonnull-compare
-UNIT_FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-UNIT_FLAGS_tsan := -fsanitize=thread -Wno-tsan
+UNIT_FLAGS_asan := -DFORKMEND_CHECK_LOCKS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+UNIT_FLAGS_tsan := -DFORKMEND_CHECK_LOCKS -fsanitize=thread -Wno-tsan
 
 UNIT_FLAVOURS := plain asan tsan
 unit-tests: $(UNIT_FLAVOURS:%=$(U)/%/run)

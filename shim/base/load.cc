@@ -93,7 +93,7 @@ bool decide(char** environment) {
     Text<128> line;
     line.append(kLine).append(name);
     line.end_line();
-    sys::write(2, line.data(), line.size());
+    write_to_stderr(line.view());
     return false;
   }
   return true;

@@ -1,5 +1,6 @@
 #include "shim/base/mapping.h"
 
+#include "shim/base/spinlock.h"
 #include "shim/base/syscall.h"
 
 namespace forkmend {
@@ -43,6 +44,7 @@ constexpr int kHead = 40;
 }  // namespace
 
 Mapping mapping_of(const void* address) {
+  spin::check_none_held();
   Mapping result{0, 0, true};
   const long fd = sys::open("/proc/self/maps", O_RDONLY);
   if (fd < 0) return result;

@@ -40,12 +40,16 @@ void read_line(Reports& out, const std::string& file, int number, std::string_vi
   }
 }
 
-void read_file(Reports& out, const std::string& file) {
-  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+// `link`: O_NOFOLLOW for what stands in a directory, where others may have put it, or 0. Never
+// waits for a FIFO or a device.
+void read_file(Reports& out, const std::string& file, int link) {
+  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | link);
   struct stat status {};
   if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
     out.problems.push_back(fmt::format("{}: cannot be read: {}; file skipped", file,
-                                       fd < 0 ? std::strerror(errno) : "no regular file"));
+                                       fd >= 0          ? "no regular file"
+                                       : errno == ELOOP ? "a link"
+                                                        : std::strerror(errno)));
     if (fd >= 0) close(fd);
     return;
   }
@@ -111,9 +115,9 @@ Reports read_reports(const std::string& path) {
     }
     if (error) out.problems.push_back(fmt::format("{}: {}", path, error.message()));
     std::sort(files.begin(), files.end());
-    for (const std::string& file : files) read_file(out, file);
+    for (const std::string& file : files) read_file(out, file, O_NOFOLLOW);
   } else {
-    read_file(out, path);
+    read_file(out, path, 0);
   }
   // UTC in a fixed format: the order of the text is that of time, across reboots and hosts.
   std::stable_sort(out.events.begin(), out.events.end(),

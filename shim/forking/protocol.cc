@@ -4,17 +4,16 @@
 #include <sys/mman.h>
 
 #include "shim/base/armed.h"
+#include "shim/base/spinlock.h"
 #include "shim/base/syscall.h"
 #include "shim/base/token.h"
 #include "shim/forking/gate.h"
 #include "shim/forking/safepoint.h"
 #include "shim/locks/adopted.h"
 #include "shim/locks/held.h"
-#include "shim/locks/initialisers.h"
 #include "shim/locks/libc_calls.h"
 #include "shim/locks/loader.h"
 #include "shim/locks/lost_waiters.h"
-#include "shim/locks/orphan.h"
 #include "shim/locks/random.h"
 #include "shim/python/embedder.h"
 #include "shim/reporting/modules.h"
@@ -145,6 +144,7 @@ class Protocol {
     const int pid = sys::getpid();
     process_id = pid;
     set_origin(fork);
+    spin::open_all(entry);      // before anything here could want one
     restore_armed_page(entry);  // interposers look at it first
     // While records still say who was the owner.
     locks::after_fork_child(entry,
@@ -155,8 +155,6 @@ class Protocol {
     runtimes::after_fork_child(entry);
     resume::after_fork_child(entry);
     locks::adopted_after_fork_child(entry);
-    locks::orphan_after_fork_child(entry);
-    initialisers::after_fork_child(entry);
     libc_calls::after_fork_child(entry);
     random_lock::after_fork_child(entry);
     locks::lost_waiters_after_fork_child(entry);

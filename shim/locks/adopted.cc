@@ -30,7 +30,6 @@ struct Table {
 };
 Lazy<Table> table;
 FORKMEND_SAME_PAGE int used;
-FORKMEND_SAME_PAGE Spinlock lock;
 
 std::size_t size_of(forkmend_lock_kind kind) {
   switch (kind) {
@@ -93,7 +92,7 @@ int adopt(Runtime* runtime, forkmend_lock_kind kind, void* object) {
   if (refusal != 0) return refusal;
   Table* all = table.get();
   if (all == nullptr) return ENOSPC;
-  SpinGuard guard(lock);
+  SpinGuard guard(Rank::adopted);
   for (int i = 0; i < kMostAdopted; i++) {
     Adopted& a = all->adopted[i];
     if (i < used && a.runtime != nullptr) continue;
@@ -109,7 +108,7 @@ int adopt(Runtime* runtime, forkmend_lock_kind kind, void* object) {
 }
 
 void forget(Runtime* runtime) {
-  SpinGuard guard(lock);
+  SpinGuard guard(Rank::adopted);
   for (int i = 0; i < used; i++) {
     Adopted& a = table.existing()->adopted[i];
     if (a.runtime == runtime) a.runtime = nullptr;
@@ -117,7 +116,6 @@ void forget(Runtime* runtime) {
 }
 
 void adopted_after_fork_child(const ChildEntry&) {
-  lock.unlock();
   for (int i = 0; i < used; i++) {
     const Adopted& a = table.existing()->adopted[i];
     if (a.runtime == nullptr || a.runtime->handle.lost == 0 || held_by_survivor(a)) continue;

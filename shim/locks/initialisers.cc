@@ -79,8 +79,6 @@ const Runtime& runtime() {
   return chosen;
 }
 
-FORKMEND_SAME_PAGE Spinlock repairing;
-
 bool is_done(const Guard* guard) {
   return __atomic_load_n(reinterpret_cast<const char*>(guard), __ATOMIC_ACQUIRE) != 0;
 }
@@ -110,7 +108,7 @@ Thread* lost_inside(const void* guard) {
 bool run_anew(Guard* guard) {
   Thread* lost;
   {
-    SpinGuard hold(repairing);
+    SpinGuard hold(Rank::initialisers);
     lost = lost_inside(guard);
     if (lost == nullptr) return false;
     remove(*lost, guard);
@@ -167,7 +165,5 @@ void abort(Guard* guard) {
 }
 
 const Thread* left_by(const void* guard) { return lost_inside(guard); }
-
-void after_fork_child(const ChildEntry&) { repairing.unlock(); }
 
 }  // namespace forkmend::initialisers

@@ -8,7 +8,6 @@
 // Does not: see initialisers of objects that carry a C++ runtime of their own, statically linked.
 #pragma once
 
-#include "shim/base/token.h"
 #include "shim/threads/thread.h"
 
 namespace forkmend::initialisers {
@@ -22,7 +21,5 @@ void abort(Guard* guard);
 
 // The lost thread that was inside, or null.
 const Thread* left_by(const void* guard);
-
-void after_fork_child(const ChildEntry&);
 
 }  // namespace forkmend::initialisers

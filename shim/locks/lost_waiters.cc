@@ -12,7 +12,6 @@
 namespace forkmend::locks {
 namespace {
 
-FORKMEND_SAME_PAGE Spinlock repairing;
 // What the thread that forked was itself waiting on.
 FORKMEND_SAME_PAGE const void* own_wait;
 
@@ -21,20 +20,22 @@ FORKMEND_SAME_PAGE const void* own_wait;
 // first use here, when no thread of this process can be inside.
 class FirstUses {
  public:
-  // Calls look() if nobody here has used it before; others wait until that is done.
-  template <class Look>
-  void first(const void* object, Look&& look) {
+  // Calls look() if nobody here has used it before; others wait until that is done. `maybe`:
+  // whether there may be something to do, asked once and before that, since it may read files.
+  template <class Maybe, class Look>
+  void first(const void* object, Maybe&& maybe, Look&& look) {
     Table* all = table_.get();
     if (all == nullptr || find(*all, object) != kMissing) return;
-    if (!add(*all, object, look)) say_full();
+    if (!add(*all, object, maybe(), look)) say_full();
   }
 
   void after_fork_child() {
-    if (used_ != 0) {
+    const bool filled = used_ != 0 || spin::was_held_at_fork(Rank::lost_waiters);
+    if (filled && table_.existing() != nullptr) {
       for (auto& object : table_.existing()->object)
         object.store(nullptr, std::memory_order_relaxed);
     }
-    used_ = 0;
+    if (filled) used_ = 0;
   }
 
  private:
@@ -55,11 +56,11 @@ class FirstUses {
   }
 
   template <class Look>
-  bool add(Table& all, const void* object, Look&& look) {
-    const SpinGuard guard(repairing);
+  bool add(Table& all, const void* object, bool needed, Look&& look) {
+    const SpinGuard guard(Rank::lost_waiters);
     if (find(all, object) != kMissing) return true;
     if (used_ == kMost) return false;
-    look();
+    if (needed) look();
     std::size_t free = hash_address<kSize>(object);
     while (all.object[free].load(std::memory_order_relaxed) != nullptr) free = (free + 1) % kSize;
     all.object[free].store(object, std::memory_order_release);
@@ -89,10 +90,11 @@ template <class Repair>
 void once(const void* object, const char* kind, Repair&& repair) {
   handover::LostWait* lost = handover::lost_wait(object);
   if (FORKMEND_LIKELY(lost == nullptr) || lost->forgotten.load(std::memory_order_acquire)) return;
+  const bool mendable = object != own_wait && !in_shared_memory(object);
   {
-    SpinGuard guard(repairing);
+    SpinGuard guard(Rank::lost_waiters);
     if (lost->forgotten.load(std::memory_order_relaxed)) return;
-    if (object != own_wait && !in_shared_memory(object)) repair();
+    if (mendable) repair();
     lost->forgotten.store(true, std::memory_order_release);
   }
   say_put_right(kind, object);
@@ -113,8 +115,11 @@ void put_right(pthread_barrier_t* b) {
 void put_right_waiters(pthread_rwlock_t* l) {
   if (!layout::rwlock_known() || layout::rwlock_shared(l)) return;
   bool changed = false;
-  first_uses.first(l, [&] {
-    if (l == own_wait || !layout::rwlock_has_waiters(l) || in_shared_memory(l)) return;
+  // Until the first use is noted no thread of this process is inside, so that what was seen holds.
+  const auto has_lost_waiters = [&] {
+    return l != own_wait && layout::rwlock_has_waiters(l) && !in_shared_memory(l);
+  };
+  first_uses.first(l, has_lost_waiters, [&] {
     const int writer = layout::rwlock_writer(l);
     // In a write phase readers are counted that wait; without a writer it is being handed over, to
     // a thread that is lost.
@@ -126,7 +131,6 @@ void put_right_waiters(pthread_rwlock_t* l) {
 }
 
 void lost_waiters_after_fork_child(const ChildEntry&) {
-  repairing.unlock();
   first_uses.after_fork_child();
   const Thread* self = threads::self();
   const bool waits =

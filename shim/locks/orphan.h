@@ -14,7 +14,6 @@
 
 #include <pthread.h>
 
-#include "shim/base/token.h"
 #include "shim/locks/layout.h"
 #include "shim/threads/thread.h"
 
@@ -49,7 +48,5 @@ inline void claim(Thread& t, pthread_rwlock_t* l) {
   const int writer = layout::rwlock_writer(l);
   if (writer != 0 && writer != t.tid.load(std::memory_order_relaxed)) examine(l);
 }
-
-void orphan_after_fork_child(const ChildEntry&);
 
 }  // namespace forkmend::locks

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "shim/base/compiler.h"
+#include "shim/base/own_stack.h"
 #include "shim/base/signals.h"
 #include "shim/python/at_exit.h"
 #include "shim/python/audit.h"
@@ -97,7 +98,10 @@ unsigned long reserved_signals() {
 
 bool explain_wait(Judgement& out) {
   lost::Explanation explanation;
-  if (!lost::explain(explanation)) return false;
+  bool known = false;
+  // The interpreter measures the stack it runs on: it gets the thread's own.
+  own_stack::run_on_callers([&] { known = lost::explain(explanation); });
+  if (!known) return false;
   out.verdict = Verdict::certain;
   out.cause = "lost-consumer";
   for (const char* cause : {"lost-workers", "join-of-lost-thread"}) {
@@ -113,8 +117,7 @@ bool explain_wait(Judgement& out) {
   return true;
 }
 
-int write_stack(Json& json, std::uint64_t& hash) { return stack::write(json, hash); }
-
-std::string_view innermost_user_frame() { return stack::innermost_user_frame(); }
+void read_frames(Frames& out) { stack::read(out); }
+void write_frames(Json& json, const Frames& frames) { stack::write(json, frames); }
 
 }  // namespace forkmend::python

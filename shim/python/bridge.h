@@ -39,15 +39,21 @@ bool is_interpreters(const void* address);
 // the thread has released for the wait. False, and nothing written, if nothing is known.
 bool explain_wait(Judgement& out);
 
-// Writes the calling thread's Python frames, innermost first, as an array of {file, line,
-// function}. Runs faulthandler's handler in this thread; an empty array without an interpreter,
-// where no fork with threads went through os.fork yet, or where the program has taken what it needs
-// (the reserved signal, the descriptor number). Returns the number of frames, at most 64, and the
-// hash of files and functions (not lines) of the innermost five. One caller at a time.
-int write_stack(Json& json, std::uint64_t& hash);
-
-// The innermost frame whose file is outside the standard library, for a line of text:
-// "app/metrics.py:41 flush". Valid until the next write_stack; empty if none.
-std::string_view innermost_user_frame();
+// The calling thread's Python frames: as faulthandler's handler writes them, in this thread. None
+// without an interpreter, where no fork with threads went through os.fork yet, or where the program
+// has taken what it needs (the reserved signal, the descriptor number). Threads take turns; one
+// that has waited long enough goes without.
+struct Frames {
+  std::size_t size = 0;
+  std::uint64_t hash = 0;  // of files and functions (not lines) of the innermost five
+  // The innermost frame whose file is outside the standard library, for a line of text:
+  // "app/metrics.py:41 flush"; empty if none.
+  Text<256> innermost;
+  // 64 frames of 200 characters, which is long for one: names are cut at 500 by faulthandler.
+  char text[16 * 1024];
+};
+void read_frames(Frames& out);
+// An array of {file, line, function}, innermost first, at most 64.
+void write_frames(Json& json, const Frames& frames);
 
 }  // namespace forkmend::python

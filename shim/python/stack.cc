@@ -8,6 +8,7 @@
 #include <charconv>
 
 #include "shim/base/signals.h"
+#include "shim/base/spinlock.h"
 #include "shim/base/syscall.h"
 #include "shim/base/text.h"
 #include "shim/python/capi.h"
@@ -21,17 +22,18 @@ namespace {
 // faulthandler writes at most 100 frames; a report with more than 64 is not read to its end.
 constexpr int kMostFrames = 64;
 constexpr int kHashedFrames = 5;  // REPORT, "Storms"
-// 64 frames of 200 characters, which is long for one: names are cut at 500 by faulthandler.
-constexpr std::size_t kTextSize = 16 * 1024;
+// Two threads that find themselves stuck at the same moment; a dump takes a fraction of a
+// millisecond.
+constexpr Nanoseconds kPatience = 100 * kMillisecond;
 // The descriptor number is the highest the program may use, but not above this: the kernel's table
 // grows to it for the moment of a report, 8 bytes a place.
 constexpr unsigned long kHighestDescriptor = 65535;
 
 std::atomic<void (*)(int)> writer{nullptr};  // faulthandler's, as registered
 int descriptor = -1;
-
-char text[kTextSize];
-Text<256> user_frame;
+// Of the file that is open at `descriptor` now. In a child of a fork in the middle of a dump it is
+// left over from the thread that was at it. Rank::python_stack.
+std::uint64_t open_inode;
 
 int choose_descriptor() {
   struct {
@@ -82,38 +84,58 @@ const char* try_to_register() {
 class Sink {
  public:
   Sink() {
+    if (open_inode != 0) close_left_over();
     const long file = sys::call(SYS_memfd_create, sys::arg("forkmend"), MFD_CLOEXEC);
     if (file < 0) return;
     const long at = sys::call(SYS_fcntl, file, F_DUPFD_CLOEXEC, descriptor);
     sys::close(static_cast<int>(file));
     if (at == descriptor) {
       open_ = true;
+      open_inode = inode();
     } else if (at >= 0) {
       sys::close(static_cast<int>(at));
     }
   }
   ~Sink() {
-    if (open_) sys::close(descriptor);
+    if (!open_) return;
+    sys::close(descriptor);
+    open_inode = 0;
   }
   Sink(const Sink&) = delete;
   Sink& operator=(const Sink&) = delete;
 
   explicit operator bool() const { return open_; }
-  std::string_view read() const {
-    const long n = sys::call(SYS_pread64, descriptor, sys::arg(text), sizeof text, 0);
-    return {text, n > 0 ? static_cast<std::size_t>(n) : 0};
+  template <std::size_t Size>
+  std::size_t read(char (&text)[Size]) const {
+    const long n = sys::call(SYS_pread64, descriptor, sys::arg(text), Size, 0);
+    return n > 0 ? static_cast<std::size_t>(n) : 0;
   }
 
  private:
+  static std::uint64_t inode() {
+    struct stat info {};
+    const long failed =
+        sys::call(SYS_newfstatat, descriptor, sys::arg(""), sys::arg(&info), AT_EMPTY_PATH);
+    return failed == 0 ? info.st_ino : 0;
+  }
+  static void close_left_over() {
+    if (inode() == open_inode) sys::close(descriptor);
+    open_inode = 0;
+  }
+
   bool open_ = false;
 };
 
-std::string_view dump() {
-  if (!registered()) return {};
+// faulthandler's function takes no lock, allocates nothing, and writes into memory.
+template <std::size_t Size>
+std::size_t dump(char (&text)[Size]) {
+  if (!registered()) return 0;
+  const Turn turn(Rank::python_stack, kPatience);
+  if (!turn) return 0;
   const Sink sink;
-  if (!sink) return {};
+  if (!sink) return 0;
   writer.load(std::memory_order_acquire)(signals::reserved_signal());
-  return sink.read();
+  return sink.read(text);
 }
 
 struct Frame {
@@ -152,9 +174,15 @@ void add(std::uint64_t& hash, std::string_view bytes) {
   for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
 }
 
-void note_user_frame(const Frame& frame) {
-  if (user_frame.size() > 0 || frames::is_standard_library(frame.file)) return;
-  user_frame.format("{}:{} {}", frame.file, frame.line, frame.function);
+// Calls `each` with every frame that is read.
+template <class Each>
+void for_each_frame(const Frames& frames, Each&& each) {
+  int count = 0;
+  for_each_line({frames.text, frames.size}, [&](std::string_view line) {
+    Frame frame;
+    if (count == kMostFrames || !parse(line, frame)) return;
+    each(frame, count++);
+  });
 }
 
 }  // namespace
@@ -175,26 +203,27 @@ bool registered() {
          action.handler == expected && (action.flags & SA_SIGINFO) == 0;
 }
 
-int write(Json& json, std::uint64_t& hash) {
-  hash = 0xcbf29ce484222325u;
-  user_frame.clear();
-  int count = 0;
-  json.open('[');
-  for_each_line(dump(), [&](std::string_view line) {
-    Frame frame;
-    if (count == kMostFrames || !parse(line, frame)) return;
-    json.open('{').field("file", frame.file).field("line", frame.line);
-    json.field("function", frame.function).close('}');
-    if (count++ < kHashedFrames) {
-      add(hash, frame.file);
-      add(hash, frame.function);
+void read(Frames& out) {
+  out.size = dump(out.text);
+  out.hash = 0xcbf29ce484222325u;
+  out.innermost.clear();
+  for_each_frame(out, [&](const Frame& frame, int place) {
+    if (place < kHashedFrames) {
+      add(out.hash, frame.file);
+      add(out.hash, frame.function);
     }
-    note_user_frame(frame);
+    if (out.innermost.size() == 0 && !frames::is_standard_library(frame.file))
+      out.innermost.format("{}:{} {}", frame.file, frame.line, frame.function);
   });
-  json.close(']');
-  return count;
 }
 
-std::string_view innermost_user_frame() { return user_frame.view(); }
+void write(Json& json, const Frames& frames) {
+  json.open('[');
+  for_each_frame(frames, [&](const Frame& frame, int) {
+    json.open('{').field("file", frame.file).field("line", frame.line);
+    json.field("function", frame.function).close('}');
+  });
+  json.close(']');
+}
 
 }  // namespace forkmend::python::stack

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "shim/python/bridge.h"
 #include "shim/reporting/json.h"
 
 namespace forkmend::python::stack {
@@ -26,7 +27,7 @@ void prepare();
 bool registered();
 
 // See bridge.h.
-int write(Json& json, std::uint64_t& hash);
-std::string_view innermost_user_frame();
+void read(Frames& out);
+void write(Json& json, const Frames& frames);
 
 }  // namespace forkmend::python::stack

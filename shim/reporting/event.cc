@@ -1,9 +1,6 @@
 #include "shim/reporting/event.h"
 
-#include <errno.h>
-
 #include "shim/base/glob.h"
-#include "shim/base/lazy.h"
 #include "shim/base/settings.h"
 #include "shim/forking/gate.h"
 #include "shim/reporting/file.h"
@@ -36,34 +33,13 @@ void describe_activity(const Thread& t, TextSpan& out) {
   if (t.held.count > 0) out.format(", holding {} lock(s)", t.held.count);
 }
 
-// The same variable with the same value in the parent's environment, and the shim in it: the parent
-// has said it. A shell that starts a hundred commands must not say it a hundred times.
-bool parent_has_said(std::string_view variable, std::string_view value) {
-  Text<64> path;
-  path.format("/proc/{}/environ", sys::getppid()).append('\0');
-  const long fd = sys::open(path.data(), O_RDONLY);
-  if (fd < 0) return false;
-  struct Environment {
-    char text[65536];
-  };
-  static Lazy<Environment> lazy;
-  Environment* whole = lazy.get();
-  if (whole == nullptr) return false;
-  char* environment = whole->text;
-  long size = 0;
-  for (;;) {
-    const long n = sys::read(static_cast<int>(fd), environment + size,
-                             sizeof whole->text - static_cast<std::size_t>(size));
-    if (n <= 0) break;
-    size += n;
-  }
-  sys::close(static_cast<int>(fd));
+// "NAME=VALUE\0" after another, as in /proc/PID/environ.
+bool has_said(std::string_view environment, std::string_view variable, std::string_view value) {
   bool same = false, loaded = false;
-  std::string_view rest(environment, static_cast<std::size_t>(size));
-  while (!rest.empty()) {
-    const std::size_t end = rest.find('\0');
-    const std::string_view entry = rest.substr(0, end);
-    rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+  while (!environment.empty()) {
+    const std::size_t end = environment.find('\0');
+    const std::string_view entry = environment.substr(0, end);
+    environment = end == std::string_view::npos ? std::string_view() : environment.substr(end + 1);
     if (entry.substr(0, 11) == "LD_PRELOAD=" && entry.find("libforkmend") != std::string_view::npos)
       loaded = true;
     if (entry.size() == variable.size() + 1 + value.size() &&
@@ -73,76 +49,108 @@ bool parent_has_said(std::string_view variable, std::string_view value) {
   return same && loaded;
 }
 
+// The same variable with the same value in the parent's environment, and the shim in it: the parent
+// has said it. A shell that starts a hundred commands must not say it a hundred times.
+bool parent_has_said(std::string_view variable, std::string_view value) {
+  Text<64> path;
+  path.format("/proc/{}/environ", sys::getppid()).append('\0');
+  const long fd = sys::open(path.data(), O_RDONLY);
+  if (fd < 0) return false;
+  char environment[65536];
+  std::size_t size = 0;
+  for (long n;
+       (n = sys::read(static_cast<int>(fd), environment + size, sizeof environment - size)) > 0;)
+    size += static_cast<std::size_t>(n);
+  sys::close(static_cast<int>(fd));
+  return has_said({environment, size}, variable, value);
+}
+
+// One event in the report file: write(json) adds its fields.
+template <class Write>
+void write_event(std::string_view kind, Write&& write) {
+  own_stack::run([&] {
+    char buffer[16384];
+    TextSpan line(buffer, sizeof buffer);
+    Json json(line);
+    report_file::begin_event(json, kind);
+    write(json);
+    json.close('}');
+    line.end_line();
+    report_file::write_line(line.view());
+  });
+}
+
 }  // namespace
 
 void report_setting(std::string_view where, std::string_view value, std::string_view expected) {
-  if (threads::generation.load() != 0 || parent_has_said(where, value)) return;
-  Text<1024> line;
-  line.format("forkmend: {}", where);
-  if (!value.empty()) line.format("={}", value);
-  line.format(": expected {}; the default is used", expected);
-  line.end_line();
-  sys::write(2, line.data(), line.size());
+  if (threads::generation.load() != 0) return;
+  own_stack::run([&] {
+    if (parent_has_said(where, value)) return;
+    Text<1024> line;
+    line.format("forkmend: {}", where);
+    if (!value.empty()) line.format("={}", value);
+    line.format(": expected {}; the default is used", expected);
+    line.end_line();
+    write_to_stderr(line.view());
+  });
 }
 
 void report_file_problem(std::string_view where, std::string_view text) {
   if (threads::generation.load() != 0) return;
-  Text<1024> line;
-  line.format("forkmend: {}: {}; it is ignored", where, text);
-  line.end_line();
-  sys::write(2, line.data(), line.size());
+  own_stack::run([&] {
+    Text<1024> line;
+    line.format("forkmend: {}: {}; it is ignored", where, text);
+    line.end_line();
+    write_to_stderr(line.view());
+  });
 }
 
 void report_off(std::string_view feature, std::string_view reason) {
-  Text<4096> line;
-  Json json(line);
-  report_file::begin_event(json, "off");
-  json.field("feature", feature).field("reason", reason).close('}');
-  line.end_line();
-  report_file::write_line(line.view());
+  write_event("off", [&](Json& json) { json.field("feature", feature).field("reason", reason); });
   if (settings.log == Log::info) say("{} off: {}", feature, reason);
 }
 
 void report_drain_missed(const Runtime& runtime, Nanoseconds waited, Nanoseconds allowed) {
-  static char buffer[16384];
-  TextSpan line(buffer, sizeof buffer);
-  Json json(line);
-  report_file::begin_event(json, "drain-missed");
-  json.field("runtime", runtime.name).field("waited_ns", waited).field("allowed_ns", allowed);
-  json.field("misses", runtime.misses.load() + 1);
-  json.key("threads").open('[');
-  int count = 0;
-  threads::for_each_live([&](Thread& t) {
-    if (t.runtime != &runtime || !t.registered || &t == threads::self()) return true;
-    const Identity seen = t.state.identity();
-    if (!threads::is_live(seen) || seen.state() == ThreadState::parked) return true;
-    Text<192> doing;
-    describe_activity(t, doing);
-    const char letter = kernel_state_letter(t.tid.load());
-    json.open('{').field("tid", t.tid.load()).field("name", t.name);
-    json.field("state", std::string_view(&letter, 1)).field("doing", doing.view()).close('}');
-    if (settings.log == Log::info)
-      say("fork did not wait longer than {} ms for {}: thread {} \"{}\" was {}",
-          allowed / kMillisecond, runtime.name, t.tid.load(), t.name, doing.view());
-    return ++count < kMostThreads;
-  });
-  json.close(']').close('}');
-  line.end_line();
   // Ten in a row say as much as ten thousand: after that at 100, 1,000 …
-  if (runtime.misses.load() < 10 || runtime.misses.load() % 100 == 0)
-    report_file::write_line(line.view());
+  const auto misses = runtime.misses.load();
+  const bool written = misses < 10 || misses % 100 == 0;
+  if (!written && settings.log != Log::info) return;
+  own_stack::run([&] {
+    char buffer[16384];
+    TextSpan line(buffer, sizeof buffer);
+    Json json(line);
+    report_file::begin_event(json, "drain-missed");
+    json.field("runtime", runtime.name).field("waited_ns", waited).field("allowed_ns", allowed);
+    json.field("misses", misses + 1);
+    json.key("threads").open('[');
+    int count = 0;
+    threads::for_each_live([&](Thread& t) {
+      if (t.runtime != &runtime || !t.registered || &t == threads::self()) return true;
+      const Identity seen = t.state.identity();
+      if (!threads::is_live(seen) || seen.state() == ThreadState::parked) return true;
+      Text<192> doing;
+      describe_activity(t, doing);
+      const char letter = kernel_state_letter(t.tid.load());
+      json.open('{').field("tid", t.tid.load()).field("name", t.name);
+      json.field("state", std::string_view(&letter, 1)).field("doing", doing.view()).close('}');
+      if (settings.log == Log::info)
+        say("fork did not wait longer than {} ms for {}: thread {} \"{}\" was {}",
+            allowed / kMillisecond, runtime.name, t.tid.load(), t.name, doing.view());
+      return ++count < kMostThreads;
+    });
+    json.close(']').close('}');
+    line.end_line();
+    if (written) report_file::write_line(line.view());
+  });
 }
 
 void report_exit_freed(const Thread& parked, const void* object, std::string_view kind,
                        std::string_view action) {
-  Text<4096> line;
-  Json json(line);
-  report_file::begin_event(json, "exit-freed");
-  json.field("tid", parked.tid.load()).field("name", parked.name).field("kind", kind);
-  json.field_address("object", object).field("action", action);
-  json.field("runtime", parked.runtime != nullptr ? parked.runtime->name : "").close('}');
-  line.end_line();
-  report_file::write_line(line.view());
+  write_event("exit-freed", [&](Json& json) {
+    json.field("tid", parked.tid.load()).field("name", parked.name).field("kind", kind);
+    json.field_address("object", object).field("action", action);
+    json.field("runtime", parked.runtime != nullptr ? parked.runtime->name : "");
+  });
   if (settings.log == Log::info)
     say("exit waited for a {} of thread {} \"{}\", which was parked because the interpreter is "
         "gone: "
@@ -152,13 +160,10 @@ void report_exit_freed(const Thread& parked, const void* object, std::string_vie
 
 void report_stop_missed(const Runtime& runtime, std::string_view step, Nanoseconds waited,
                         Nanoseconds allowed) {
-  Text<4096> line;
-  Json json(line);
-  report_file::begin_event(json, "stop-missed");
-  json.field("runtime", runtime.name).field("step", step).field("waited_ns", waited);
-  json.field("allowed_ns", allowed).close('}');
-  line.end_line();
-  report_file::write_line(line.view());
+  write_event("stop-missed", [&](Json& json) {
+    json.field("runtime", runtime.name).field("step", step).field("waited_ns", waited);
+    json.field("allowed_ns", allowed);
+  });
   if (settings.log == Log::info)
     say("exit did not wait longer than {} ms for {}: {}", allowed / kMillisecond, runtime.name,
         step == "stop" ? "its stop callback did not return" : "its threads did not end");
@@ -168,26 +173,19 @@ void report_respawn_failed(Runtime& runtime, int error) {
   // Each enqueue tries again: ten in a row say as much as ten thousand.
   const int before = runtime.failures.fetch_add(1);
   if (before >= 10 && before % 100 != 0) return;
-  Text<4096> line;
-  Json json(line);
-  report_file::begin_event(json, "respawn-failed");
-  json.field("runtime", runtime.name).field("errno", error).close('}');
-  line.end_line();
-  report_file::write_line(line.view());
+  write_event("respawn-failed",
+              [&](Json& json) { json.field("runtime", runtime.name).field("errno", error); });
   if (settings.log == Log::info)
     say("{} could not start its threads (errno {}); the next enqueue tries again", runtime.name,
         error);
 }
 
 void report_not_resumed(const Runtime& runtime, const Thread* thread, std::string_view reason) {
-  Text<4096> line;
-  Json json(line);
-  report_file::begin_event(json, "not-resumed");
-  json.field("runtime", runtime.name).field("thread", thread != nullptr ? thread->name : "");
-  json.field("tid_in_parent", thread != nullptr ? thread->tid.load() : 0);
-  json.field("reason", reason).close('}');
-  line.end_line();
-  report_file::write_line(line.view());
+  write_event("not-resumed", [&](Json& json) {
+    json.field("runtime", runtime.name).field("thread", thread != nullptr ? thread->name : "");
+    json.field("tid_in_parent", thread != nullptr ? thread->tid.load() : 0);
+    json.field("reason", reason);
+  });
   if (settings.log == Log::info)
     say("{} is not resumed: thread \"{}\": {}", runtime.name, thread != nullptr ? thread->name : "",
         reason);

@@ -2,13 +2,16 @@
 //
 // Promises: one write() a line or block, without stdio, locale or libc lock. Nothing on stderr of a
 // process that has not locked up, but for a setting that cannot be read (said once) and, with
-// FORKMEND_LOG=info, what was recognised, drained, reset and revived.
+// FORKMEND_LOG=info, what was recognised, drained, reset and revived. Made on a stack of the shim's
+// own: a few hundred bytes of the caller's are enough. Threads may do it side by side.
 // Does not: run on child entry or in a signal handler.
 #pragma once
 
 #include <string_view>
 
 #include "shim/base/clock.h"
+#include "shim/base/own_stack.h"
+#include "shim/base/stderr.h"
 #include "shim/base/syscall.h"
 #include "shim/base/text.h"
 
@@ -20,11 +23,13 @@ struct Thread;
 // A line on stderr: "forkmend[PID]: ...". For FORKMEND_LOG=info; the caller tests the setting.
 template <class... Args>
 void say(fmt::format_string<Args...> format, Args&&... args) {
-  Text<1024> line;
-  line.format("forkmend[{}]: ", sys::getpid());
-  line.format(format, static_cast<Args&&>(args)...);
-  line.end_line();
-  sys::write(2, line.data(), line.size());
+  own_stack::run([&] {
+    Text<1024> line;
+    line.format("forkmend[{}]: ", sys::getpid());
+    line.format(format, static_cast<Args&&>(args)...);
+    line.end_line();
+    write_to_stderr(line.view());
+  });
 }
 
 // A setting that cannot be read: where, what, what is expected. On stderr, unless the process that

@@ -6,10 +6,11 @@
 #include <termios.h>
 
 #include "shim/base/glob.h"
-#include "shim/base/lazy.h"
+#include "shim/base/own_stack.h"
 #include "shim/base/settings.h"
 #include "shim/base/signals.h"
 #include "shim/base/spinlock.h"
+#include "shim/base/stderr.h"
 #include "shim/forking/protocol.h"
 #include "shim/locks/held.h"
 #include "shim/locks/layout.h"
@@ -32,13 +33,8 @@ constexpr int kMostLost = 16;  // of one runtime; lost_total says how many there
 constexpr std::size_t kEventSize = 512 * 1024;  // 16 lost stacks, a living one, 400 modules
 constexpr std::size_t kBlockSize = 4000;        // below PIPE_BUF (4,096): whole in a pipe
 
-struct Buffers {
-  char event[kEventSize];
-  char stack[kLivingStack];
-  char block[kBlockSize];  // not on the stack: threads of 16 KiB wait and report too
-};
-Lazy<Buffers> buffers;
-Spinlock writing;  // two threads that are stuck in one another report one after the other
+// All of this is on a stack of the shim's own.
+static_assert(2 * kEventSize <= own_stack::kSize);
 
 // FNV-1a, 64 bits (Fowler, Noll, Vo): a fingerprint, not a defence.
 class Hash {
@@ -69,6 +65,8 @@ struct Report {
   std::uint64_t fingerprint = 0;
   std::uint32_t seen = 0;
   char id[7] = {};
+  bool written = false;  // to the report file
+  python::Frames python;
 };
 
 const char* verdict_name(Verdict v) { return v == Verdict::certain ? "certain" : "likely"; }
@@ -85,11 +83,12 @@ void write_registers(Json& json, const Registers& registers) {
 // Registers and raw bytes; the caller adds "python" and closes.
 void open_stack(Json& json, const Registers& registers, std::size_t size) {
   const auto* top = reinterpret_cast<const void*>(registers.sp);
-  const std::size_t copied = sys::copy_memory(buffers.existing()->stack, top, size);
+  char bytes[kLivingStack];
+  const std::size_t copied = sys::copy_memory(bytes, top, size);
   json.open('{').key("registers");
   write_registers(json, registers);
   json.field_address("base", top).key("bytes");
-  json.base64(reinterpret_cast<const std::uint8_t*>(buffers.existing()->stack), copied);
+  json.base64(reinterpret_cast<const std::uint8_t*>(bytes), copied);
   json.field_bool("truncated", copied == size);
 }
 
@@ -107,7 +106,8 @@ void write_origin(Json& json) {
   json.close(']').close('}');
 }
 
-void write_wait(Json& json, const Thread& t, std::uint64_t& python_hash) {
+void write_wait(Json& json, const Report& report) {
+  const Thread& t = report.waiter;
   const Wait& wait = t.wait;
   const WaitCall call = wait.call.load();
   Text<32> since;
@@ -123,7 +123,7 @@ void write_wait(Json& json, const Thread& t, std::uint64_t& python_hash) {
   json.key("timeout_ns").null().key("stack");
   open_stack(json, wait.registers, kLivingStack);
   json.key("python");
-  python::write_stack(json, python_hash);
+  python::write_frames(json, report.python);
   json.close('}').close('}');
 }
 
@@ -271,7 +271,8 @@ const char* action_name(const Judgement& judgement) {
 }
 
 void write_event(Report& report) {
-  TextSpan line(buffers.existing()->event, kEventSize);
+  char buffer[kEventSize];
+  TextSpan line(buffer, kEventSize);
   Json json(line);
   const Judgement& judgement = report.judgement;
   report_file::begin_event(json, "lockup");
@@ -281,8 +282,7 @@ void write_event(Report& report) {
   json.string(fingerprint.view()).field("verdict", verdict_name(judgement.verdict));
   json.field("cause", judgement.cause);
   write_origin(json);
-  std::uint64_t unused = 0;
-  write_wait(json, report.waiter, unused);
+  write_wait(json, report);
   const int left_out = write_lost(json, judgement);
   json.key("evidence").open('[');
   for (int i = 0; i < judgement.count; i++)
@@ -303,7 +303,7 @@ void write_event(Report& report) {
   write_settings(json);
   json.close('}');
   line.end_line();
-  report_file::write_line(line.view());
+  report.written = report_file::write_line(line.view(), true);
 }
 
 void append_place(TextSpan& out, const void* address) {
@@ -331,21 +331,22 @@ void write_one_line(const Report& report) {
   Text<1024> line;
   line.format("forkmend[{}]: lockup {} {}: {} in {}", sys::getpid(), report.id,
               verdict_name(report.judgement.verdict), thread_name(t), call_name(t.wait));
-  if (!python::innermost_user_frame().empty()) line.format(" ({})", python::innermost_user_frame());
+  if (report.python.innermost.size() > 0) line.format(" ({})", report.python.innermost.view());
   line.append(" waits for ");
   append_who(line, report.judgement);
-  line.format(", lost at fork from {}; fix and stacks: forkmend report {}",
-              forking::origin().parent_pid, report.id);
+  line.format(", lost at fork from {}", forking::origin().parent_pid);
+  if (report.written) line.format("; fix and stacks: forkmend report {}", report.id);
   if (report.seen > 3) line.format(" (seen {} times)", report.seen);
   line.end_line();
-  sys::write(2, line.data(), line.size());
+  write_to_stderr(line.view());
 }
 
 void write_block(const Report& report) {
   const Thread& t = report.waiter;
   const Judgement& judgement = report.judgement;
   const forking::Origin& origin = forking::origin();
-  TextSpan out(buffers.existing()->block, kBlockSize);
+  char buffer[kBlockSize];
+  TextSpan out(buffer, kBlockSize);
   out.format("forkmend: LOCKUP {} {}  [{}]  ", verdict_name(judgement.verdict), report.id,
              sys::getpid());
   append_utc(out, now(CLOCK_REALTIME));
@@ -360,8 +361,8 @@ void write_block(const Report& report) {
   out.format("WAITING   {} (tid {}) for {} ms, no timeout: {} {} at ", thread_name(t), t.tid.load(),
              (now() - t.wait.since) / kMillisecond, call_name(t.wait), t.wait.object);
   append_place(out, t.wait.caller);
-  if (!python::innermost_user_frame().empty())
-    out.format("\n          {}", python::innermost_user_frame());
+  if (report.python.innermost.size() > 0)
+    out.format("\n          {}", report.python.innermost.view());
   int shown = 0;
   threads::for_each_lost([&](Thread& lost) {
     if (!concerns(lost, judgement)) return true;
@@ -385,9 +386,10 @@ void write_block(const Report& report) {
     out.append("none recognised: policy report");
   }
   fixes::append(out, judgement);
-  out.format("\nMORE      forkmend report {}\n", report.id);
+  if (report.written) out.format("\nMORE      forkmend report {}", report.id);
+  out.append('\n');
   out.end_line();
-  sys::write(2, out.data(), out.size());
+  write_to_stderr(out.view());
 }
 
 bool stderr_is_terminal() {
@@ -397,14 +399,10 @@ bool stderr_is_terminal() {
 
 void identify(Report& report) {
   const Thread& t = report.waiter;
-  // The Python frames' hash comes from a run over the stack that is thrown away.
-  TextSpan scratch(buffers.existing()->event, kEventSize);
-  Json json(scratch);
-  std::uint64_t python_hash = 0;
-  python::write_stack(json, python_hash);
+  python::read_frames(report.python);
   Hash hash;
   hash.add(verdict_name(report.judgement.verdict)).add(call_name(t.wait));
-  hash.add_code(t.wait.caller).add(python_hash);
+  hash.add_code(t.wait.caller).add(report.python.hash);
   if (report.judgement.runtime != nullptr) hash.add(report.judgement.runtime->name);
   if (report.judgement.culprit != nullptr)
     hash.add_code(reinterpret_cast<const void*>(report.judgement.culprit->start));
@@ -436,47 +434,59 @@ void act(const Judgement& judgement) {
   if (settings.on_lockup == OnLockup::exit) sys::call(SYS_exit_group, settings.exit_code);
 }
 
+void report_on_own_stack(Thread& t, const Judgement& judgement) {
+  Report report{t, judgement, 0, 0, {}, false, {}};
+  identify(report);
+  if (!storm::is_said(report.seen)) return;
+  write_event(report);
+  const bool block = report.seen == 1 && stderr_is_terminal();
+  if (!block) write_one_line(report);
+  // Where there is no file, all that is known goes to stderr.
+  if (block || (report.seen == 1 && !report.written)) write_block(report);
+}
+
+// In a few hundred bytes of the program's stack, which may be all that is left of it.
+void report_without_memory(const Thread& t, const Judgement& judgement) {
+  Text<256> line;
+  line.append("forkmend: lockup ").append(verdict_name(judgement.verdict)).append(": ");
+  line.append(thread_name(t)).append(" in ").append(call_name(t.wait.call.load()));
+  line.append(" waits for a thread that was lost at fork; no memory for a report");
+  line.end_line();
+  write_to_stderr(line.view());
+}
+
 }  // namespace
 
 void report_lockup(Thread& t, const Judgement& judgement) {
-  {
-    SpinGuard guard(writing);
-    if (buffers.get() == nullptr) return act(judgement);  // no memory: the action all the same
-    Report report{t, judgement};
-    identify(report);
-    if (storm::is_said(report.seen)) {
-      write_event(report);
-      if (report.seen == 1 && stderr_is_terminal()) {
-        write_block(report);
-      } else {
-        write_one_line(report);
-      }
-    }
-  }
+  spin::check_none_held();
+  if (!own_stack::run([&] { report_on_own_stack(t, judgement); }))
+    report_without_memory(t, judgement);
   act(judgement);
 }
 
 void report_opened(const void* lock, const char* kind, const Thread& owner, const char* when) {
+  spin::check_none_held();
   Hash hash;
   hash.add("lock-opened").add(kind).add(when).add_code(owner.wait.caller);
   hash.add_code(reinterpret_cast<const void*>(owner.start));
   if (!storm::is_said(storm::count(hash.value()))) return;
-  SpinGuard guard(writing);
-  if (settings.log == Log::info)
-    say("opened {} {}: \"{}\" (tid {}) did not survive fork; what it guards may be half written",
-        kind, lock, thread_name(owner), owner.tid.load());
-  if (buffers.get() == nullptr) return;
-  TextSpan line(buffers.existing()->event, kEventSize);
-  Json json(line);
-  report_file::begin_event(json, "lock-opened");
-  write_origin(json);
-  json.key("object").open('{').field_address("addr", lock).field("kind", kind).close('}');
-  json.field("when", when).key("owner");
-  write_lost_thread(json, owner);
-  write_modules(json);
-  json.close('}');
-  line.end_line();
-  report_file::write_line(line.view());
+  own_stack::run([&] {
+    if (settings.log == Log::info)
+      say("opened {} {}: \"{}\" (tid {}) did not survive fork; what it guards may be half written",
+          kind, lock, thread_name(owner), owner.tid.load());
+    char buffer[kEventSize];
+    TextSpan line(buffer, kEventSize);
+    Json json(line);
+    report_file::begin_event(json, "lock-opened");
+    write_origin(json);
+    json.key("object").open('{').field_address("addr", lock).field("kind", kind).close('}');
+    json.field("when", when).key("owner");
+    write_lost_thread(json, owner);
+    write_modules(json);
+    json.close('}');
+    line.end_line();
+    report_file::write_line(line.view());
+  });
 }
 
 }  // namespace forkmend

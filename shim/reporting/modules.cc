@@ -26,7 +26,6 @@ std::atomic<bool> refreshing{false};
 // A signal handler that throws while its own thread refreshes must not wait for itself.
 FORKMEND_TLS bool refreshing_here;
 std::atomic<std::uint64_t> loads_seen{0};
-Spinlock refresh_lock;
 
 // Allocators and their ranges, so that a look costs a few comparisons.
 constexpr std::string_view kAllocators[] = {"*jemalloc*", "*tcmalloc*", "*mimalloc*"};
@@ -153,7 +152,8 @@ void look_for_new() {
 // Does `work` where the loader's list may be walked; false where it may not.
 template <class Work>
 bool with_list(Work&& work) {
-  if (!refresh_lock.try_lock()) return false;  // somebody else is at it
+  const Turn turn(Rank::module_map);
+  if (!turn) return false;  // somebody else is at it
   // A callback of somebody else's may wait for a lock that our caller holds, and it holds the
   // loader's meanwhile: never wait for one. Announce first, look after, as they do (Dekker).
   refreshing_here = true;
@@ -162,7 +162,6 @@ bool with_list(Work&& work) {
   if (free) work();
   refreshing.store(false);
   refreshing_here = false;
-  refresh_lock.unlock();
   return free;
 }
 
@@ -273,7 +272,6 @@ void after_fork_child(const ChildEntry&) {
   // Threads inside an iteration, or at a refresh, did not survive.
   if (inside_iteration.load(std::memory_order_relaxed) != 0) inside_iteration.store(0);
   if (refreshing.load(std::memory_order_relaxed)) refreshing.store(false);
-  refresh_lock.unlock();
 }
 
 }  // namespace forkmend::modules

@@ -68,7 +68,7 @@ int enqueue(forkmend_runtime* handle) {
   if (__atomic_load_n(&handle->lost, __ATOMIC_ACQUIRE) != 0) {
     r.respawning.store(threads::self(), std::memory_order_relaxed);
     {
-      SpinGuard guard(threads::books.lock);
+      SpinGuard guard(Rank::records);
       r.respawn_serial.store(threads::books.next_serial, std::memory_order_relaxed);
     }
     error = r.callbacks.respawn(r.user);

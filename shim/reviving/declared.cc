@@ -60,7 +60,6 @@ bool too_many;             // it found more functions than there are stubs
 bool stored;               // it could write to every table
 std::uint64_t loads_seen;  // as of the last scan
 std::atomic<bool> stale{true};
-FORKMEND_SAME_PAGE Spinlock scan_lock, declare_lock;
 
 void* stub_at(int index) {
   return forkmend_declared_stubs + kStubSize * static_cast<unsigned>(index);
@@ -225,7 +224,8 @@ void tell() {
 }
 
 void scan() {
-  if (!scan_lock.try_lock()) return;  // another thread is at it
+  const Turn turn(Rank::declared_scan);
+  if (!turn) return;  // another thread is at it
   stale.store(false);
   slots = 0;
   unbound = too_many = false;
@@ -239,7 +239,6 @@ void scan() {
   loads_seen = modules::loads();
   if (!whole || unbound) stale.store(true);  // again at the next fork
   if (whole) tell();
-  scan_lock.unlock();
 }
 
 }  // namespace
@@ -249,7 +248,7 @@ void declare(const Profile& profile) {
   if (!can_keep_registers())
     return report_off("declared enqueue symbols", "this machine has registers of unknown size");
   {
-    SpinGuard guard(declare_lock);
+    SpinGuard guard(Rank::declarations);
     const int count = declared.load(std::memory_order_relaxed);
     for (int i = 0; i < count; i++) {
       if (declarations[i].profile == &profile) return;
@@ -271,8 +270,7 @@ void before_fork() {
 
 void after_fork_child(const ChildEntry&) {
   if (declared.load(std::memory_order_relaxed) == 0) return;
-  scan_lock.unlock();
-  declare_lock.unlock();
+  if (spin::was_held_at_fork(Rank::declared_scan)) stale.store(true);
   disarm_if_done();
 }
 

@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 
 #include "shim/base/armed.h"
+#include "shim/base/own_stack.h"
 #include "shim/base/real.h"
 #include "shim/base/settings.h"
 #include "shim/base/signals.h"
@@ -348,7 +349,8 @@ int revive(Runtime& r) {
   int error = 0;
   if (r.resumable.load()) {
     inside = true;
-    error = revive_now(r);
+    // The enqueue may come from a small stack.
+    if (!own_stack::run([&] { error = revive_now(r); })) error = revive_now(r);
     inside = false;
     if (error == 0) {
       __atomic_store_n(&r.handle.lost, 0, __ATOMIC_RELEASE);

@@ -9,6 +9,7 @@
 
 #include "shim/base/glob.h"
 #include "shim/base/lazy.h"
+#include "shim/base/own_stack.h"
 #include "shim/base/settings.h"
 #include "shim/base/syscall.h"
 #include "shim/base/text.h"
@@ -238,6 +239,15 @@ void see_who_resumes() {
   some_resume.store(any);
 }
 
+void read_all() {
+  if (sys::call(SYS_faccessat, AT_FDCWD, sys::arg(kSystemFile), 4 /* R_OK */) == 0)
+    read_file(kSystemFile);
+  if (settings.config[0] != '\0') read_file(settings.config);
+  read_profiles_setting();
+  check_policy_setting();
+  see_who_resumes();
+}
+
 }  // namespace
 
 bool parse_policy(std::string_view text, Policy& out) {
@@ -252,12 +262,8 @@ bool parse_policy(std::string_view text, Policy& out) {
 
 void load() {
   if (done.exchange(true)) return;
-  if (sys::call(SYS_faccessat, AT_FDCWD, sys::arg(kSystemFile), 4 /* R_OK */) == 0)
-    read_file(kSystemFile);
-  if (settings.config[0] != '\0') read_file(settings.config);
-  read_profiles_setting();
-  check_policy_setting();
-  see_who_resumes();
+  // The loader and a TOML parser need more stack than whoever creates the first thread may have.
+  if (!own_stack::run([] { read_all(); })) read_all();
 }
 
 Match find_by_dso(const char* path) {

@@ -21,20 +21,8 @@ namespace {
 
 constinit Runtime table[kMaxRuntimes]{};
 FORKMEND_SAME_PAGE std::atomic<int> used{0};
-FORKMEND_SAME_PAGE Spinlock lock;
 // The runtime of each module, once it created a thread. Index: modules::index_of.
 std::atomic<Runtime*> by_module[modules::kMaxModules];
-
-Runtime* take_slot() {
-  SpinGuard guard(lock);
-  for (int i = 0; i < kMaxRuntimes; i++) {
-    if (table[i].in_use.load(std::memory_order_relaxed)) continue;
-    table[i].in_use.store(true, std::memory_order_relaxed);
-    if (i >= used.load(std::memory_order_relaxed)) used.store(i + 1, std::memory_order_release);
-    return &table[i];
-  }
-  return nullptr;
-}
 
 void clear(Runtime& r) {
   r.handle.lost = 0;
@@ -61,15 +49,27 @@ void clear(Runtime& r) {
   r.images = nullptr;
 }
 
+// In use when it is whole: a child may be forked at any moment of this.
+Runtime* take_slot(std::string_view name) {
+  SpinGuard guard(Rank::runtimes);
+  for (int i = 0; i < kMaxRuntimes; i++) {
+    Runtime& r = table[i];
+    if (r.in_use.load(std::memory_order_relaxed)) continue;
+    clear(r);
+    copy_text(r.name, name);
+    r.in_use.store(true, std::memory_order_release);
+    if (i >= used.load(std::memory_order_relaxed)) used.store(i + 1, std::memory_order_release);
+    return &r;
+  }
+  return nullptr;
+}
+
 Runtime* make(std::string_view name) {
-  Runtime* r = take_slot();
+  Runtime* r = take_slot(name);
   if (r == nullptr) {
     static std::atomic<bool> said{false};
     if (!said.exchange(true)) report_off("runtimes", "more than 256 libraries create threads");
-    return nullptr;
   }
-  clear(*r);
-  copy_text(r->name, name);
   return r;
 }
 
@@ -212,7 +212,6 @@ void after_fork_child(const ChildEntry&) {
     r.reviving.store(0, std::memory_order_relaxed);
     if (r.failures.load(std::memory_order_relaxed) != 0) r.failures.store(0);
   }
-  lock.unlock();
   registered_threads.store(self != nullptr && self->registered ? 1 : 0, std::memory_order_relaxed);
 }
 

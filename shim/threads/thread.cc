@@ -88,7 +88,7 @@ Thread* allocate() {
   Thread* t;
   std::uint32_t serial;
   {
-    SpinGuard guard(books.lock);
+    SpinGuard guard(Rank::records);
     t = books.free_list;
     if (t != nullptr) {
       books.free_list = t->next_free;
@@ -129,7 +129,7 @@ bool claim(Thread& t, Identity seen) { return t.state.change(seen, ThreadState::
 
 void release_claimed(Thread* t) {
   books.live.fetch_sub(1, std::memory_order_relaxed);
-  SpinGuard guard(books.lock);
+  SpinGuard guard(Rank::records);
   t->next_free = books.free_list;
   books.free_list = t;
 }
@@ -157,7 +157,6 @@ void after_fork_child(const ChildEntry&, int tid) {
   Thread* t = current_thread;
   // The free list may have been caught half changed: it is dropped, lost records stay readable.
   books.free_list = nullptr;
-  books.lock.unlock();
   const int before = books.live.load(std::memory_order_relaxed);
   const int survivors = t != nullptr ? 1 : 0;
   lost.store(lost.load(std::memory_order_relaxed) + before - survivors, std::memory_order_relaxed);

@@ -140,9 +140,8 @@ extern FORKMEND_HIDDEN std::atomic<std::uint32_t> generation;
 // What the beginning and the end of every thread write: one cache line, and nothing else in it.
 struct alignas(64) Books {
   std::atomic<int> live{0};
-  std::atomic<int> exiting{0};  // records that wait for the kernel to say that the thread is gone
-  Spinlock lock;                // of what follows
-  std::uint32_t next_serial = 1;
+  std::atomic<int> exiting{0};    // records that wait for the kernel to say that the thread is gone
+  std::uint32_t next_serial = 1;  // this and the next: Rank::records
   Thread* free_list = nullptr;
 };
 extern FORKMEND_HIDDEN Books books;

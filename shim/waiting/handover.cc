@@ -22,12 +22,11 @@ struct Table {
 };
 Lazy<Table> lazy_table;
 FORKMEND_SAME_PAGE std::atomic<bool> built{false};
-FORKMEND_SAME_PAGE Spinlock build_lock;
 Evidence evidence;
 FORKMEND_SAME_PAGE std::atomic<bool> has_evidence{false};
 
 void build() {
-  SpinGuard guard(build_lock);
+  SpinGuard guard(Rank::lost_waits);
   if (built.load(std::memory_order_relaxed)) return;
   Table* all = lazy_table.get();
   if (all == nullptr) return;
@@ -50,13 +49,11 @@ void build() {
 
 void set_evidence(const void* object, const Thread* lost, Runtime* runtime) {
   if (runtime != nullptr) runtime->enqueued.fetch_add(1, std::memory_order_relaxed);
-  static Spinlock once;
-  if (has_evidence.load(std::memory_order_relaxed) || !once.try_lock()) return;
-  if (!has_evidence.load(std::memory_order_relaxed)) {
-    evidence = {object, lost, runtime, now()};
-    has_evidence.store(true, std::memory_order_release);
-  }
-  once.unlock();
+  if (has_evidence.load(std::memory_order_relaxed)) return;
+  SpinGuard guard(Rank::evidence);
+  if (has_evidence.load(std::memory_order_relaxed)) return;
+  evidence = {object, lost, runtime, now()};
+  has_evidence.store(true, std::memory_order_release);
 }
 
 // Only of a library with a profile, which says that it wakes its threads for work alone. Any other
@@ -126,15 +123,17 @@ const Thread* lost_signaller(const void* object) {
 }
 
 void after_fork_child(const ChildEntry&) {
-  // The table is cleared only if this process filled it: 64 KiB are not touched otherwise.
-  if (built.load(std::memory_order_relaxed)) {
+  // The table is cleared only if the parent filled it, or began to: 64 KiB are not touched
+  // otherwise.
+  const bool filled =
+      built.load(std::memory_order_relaxed) || spin::was_held_at_fork(Rank::lost_waits);
+  if (filled && lazy_table.existing() != nullptr) {
     for (LostWait& entry : lazy_table.existing()->entry) {
       entry.object = nullptr;
       entry.forgotten.store(false, std::memory_order_relaxed);
     }
   }
   built.store(false, std::memory_order_relaxed);
-  build_lock.unlock();
   has_evidence.store(false, std::memory_order_relaxed);
 }
 

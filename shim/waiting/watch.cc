@@ -1,5 +1,6 @@
 #include "shim/waiting/watch.h"
 
+#include "shim/base/own_stack.h"
 #include "shim/base/settings.h"
 #include "shim/base/signals.h"
 #include "shim/reporting/lockup.h"
@@ -64,7 +65,8 @@ bool look(Thread& t) {
   if (is_early(w)) return false;
   {
     const sys::SignalsBlocked held(~(sys::kSynchronousSignals | sys::kLibcSignals));
-    look_held(t);
+    // Judging and reporting need more stack than the waiting thread may have left.
+    if (!own_stack::run([&] { look_held(t); })) look_held(t);
     if (restart::would_end(held.pending())) w.interrupted = true;
   }
   return w.interrupted;

@@ -10,6 +10,7 @@
 
 #include "shim/base/glob.h"
 #include "shim/base/mapping.h"
+#include "shim/base/own_stack.h"
 #include "shim/base/settings.h"
 #include "shim/base/spinlock.h"
 #include "shim/base/syscall.h"
@@ -267,22 +268,85 @@ TEST_CASE("shared memory is told from private") {
 }
 
 TEST_CASE("spin lock") {
-  Spinlock lock;
   long sum = 0;
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; t++) {
     threads.emplace_back([&] {
       for (int i = 0; i < 20'000; i++) {
-        SpinGuard guard(lock);
+        SpinGuard guard(Rank::records);
         sum++;
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
   CHECK(sum == 80'000);
-  CHECK(lock.try_lock());
-  CHECK_FALSE(lock.try_lock());
+  const auto is_free = [](Rank rank, Nanoseconds patience = 0) {
+    return static_cast<bool>(Turn(rank, patience));
+  };
+  CHECK(is_free(Rank::module_map));
+  const Turn mine(Rank::module_map);
+  CHECK_FALSE(is_free(Rank::module_map));
+  CHECK_FALSE(is_free(Rank::module_map, kMillisecond));
+  CHECK(is_free(Rank::python_stack));
 }
+
+TEST_CASE("spin locks: a child opens all, and knows which were held") {
+  CHECK(unit::in_fresh_process([] {
+          for (int i = 0; i < spin::kLocks; i += 2) spin::words.held[i].store(1);
+          spin::open_all(ChildEntryForTests::get());
+          for (int i = 0; i < spin::kLocks; i++) {
+            EXPECT(spin::was_held_at_fork(static_cast<Rank>(i)) == (i % 2 == 0));
+            SpinGuard guard(static_cast<Rank>(i));
+          }
+          spin::open_all(ChildEntryForTests::get());
+          EXPECT(!spin::was_held_at_fork(Rank::declared_scan));
+        }) == 0);
+}
+
+#if defined(FORKMEND_CHECK_LOCKS)
+TEST_CASE("spin locks: one that is taken out of its order ends the process") {
+  CHECK(unit::in_fresh_process([] {
+          SpinGuard first(Rank::runtimes);
+          SpinGuard second(Rank::records);
+        }) == 0);
+  const auto wrong_order = [] {
+    SpinGuard first(Rank::records);
+    SpinGuard second(Rank::runtimes);
+  };
+  CHECK(unit::in_fresh_process(wrong_order) > 128);
+  const auto held_over_a_file = [] {
+    SpinGuard held(Rank::records);
+    in_shared_memory(nullptr);
+  };
+  CHECK(unit::in_fresh_process(held_over_a_file) > 128);
+}
+#endif
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("a stack of one's own, and back on the caller's") {
+  char here;
+  const auto distance = [&](const char& other) {
+    return &other > &here ? &other - &here : &here - &other;
+  };
+  int steps = 0;
+  CHECK(own_stack::run([&] {
+    char large[own_stack::kSize / 2];
+    large[0] = 1;
+    steps += large[0];
+    CHECK(distance(large[0]) > 65536);
+    CHECK(own_stack::run([&] { steps++; }));  // there already
+    own_stack::run_on_callers([&] {
+      char near;
+      CHECK(distance(near) < 65536);
+      CHECK(own_stack::run([&] { steps++; }));  // another one
+    });
+    char far;
+    CHECK(distance(far) > 65536);
+  }));
+  own_stack::run_on_callers([&] { steps++; });
+  CHECK(steps == 4);
+}
+#endif
 
 TEST_CASE("what the kernel says of a thread") {
   CHECK(kernel_state_letter(sys::gettid()) == 'R');

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -129,6 +131,22 @@ TEST_CASE("wrong lines are told of, and the others are not lost") {
   REQUIRE(reports.problems.size() == 2);
   CHECK(reports.problems[0].find(directory.path() + "/b.jsonl:2: not JSON") == 0);
   CHECK(reports.problems[1].find(directory.path() + "/b.jsonl:5: the last line is cut short") == 0);
+}
+
+TEST_CASE("what others have put into a directory is not followed and not waited for") {
+  const Directory directory;
+  const Directory elsewhere;
+  elsewhere.write("c.jsonl", lockup("") + "\n");
+  REQUIRE(symlink((elsewhere.path() + "/c.jsonl").c_str(),
+                  (directory.path() + "/a.jsonl").c_str()) == 0);
+  REQUIRE(mkfifo((directory.path() + "/b.jsonl").c_str(), 0600) == 0);
+  const Reports reports = read_reports(directory.path());
+  CHECK(reports.events.empty());
+  REQUIRE(reports.problems.size() == 2);
+  CHECK(reports.problems[0] == directory.path() + "/a.jsonl: cannot be read: a link; file skipped");
+  CHECK(reports.problems[1] ==
+        directory.path() + "/b.jsonl: cannot be read: no regular file; file skipped");
+  CHECK(read_reports(directory.path() + "/a.jsonl").events.size() == 1);  // named by the reader
 }
 
 TEST_CASE("a file that is not there is one problem") {
