@@ -21,17 +21,27 @@ inline constexpr std::size_t kSize = std::size_t{1} << 20;  // the longest event
 // stacks/*.
 inline constexpr std::size_t kMostOnCallersStack = 2048;
 
+// For what needs no more than this there is a spare stack, in turns, where no memory can be had.
+inline constexpr std::size_t kSpareSize = std::size_t{64} << 10;
+
 // Calls work(argument) there; where the thread is there already, at once. False if there is no
-// memory: then it was not called. Not for the child path.
-bool call(void (*work)(void*), void* argument);
+// memory: then it was not called. `large`: it needs more than the spare one. Not for the child
+// path.
+bool call(void (*work)(void*), void* argument, bool large);
 
 // Calls work(argument) on the stack that the thread came from.
 void call_on_callers(void (*work)(void*), void* argument);
 
+// An event or a line: the shim's own code alone, at most kSpareSize.
 template <class Work>
 bool run(Work&& work) {
   using Plain = std::remove_reference_t<Work>;
-  return call([](void* of) { (*static_cast<Plain*>(of))(); }, &work);
+  return call([](void* of) { (*static_cast<Plain*>(of))(); }, &work, false);
+}
+template <class Work>
+bool run_large(Work&& work) {
+  using Plain = std::remove_reference_t<Work>;
+  return call([](void* of) { (*static_cast<Plain*>(of))(); }, &work, true);
 }
 template <class Work>
 void run_on_callers(Work&& work) {

@@ -27,8 +27,8 @@ enum class Rank : std::uint8_t {
   declared_scan,  // a Turn: the search for declared functions. Interrupted: made again
   declarations,   // their list: the count is stored last
   module_map,     // a Turn: a refresh of the map. Entries are counted when they are whole
-  lost_waits,     // the table of what lost threads waited on. Interrupted: emptied
-  evidence,       // of work handed over: a child begins without
+  lost_waits,     // a Turn: the table of what lost threads waited on. Interrupted: emptied
+  evidence,       // a Turn: of work handed over: a child begins without
   orphans,        // a mutex or read-write lock of the program's that is put right: by whole words
   lost_waiters,   // the same for what counts lost waiters, and the table of first uses: emptied
   initialisers,   // the same for a static initialiser's guard
@@ -36,6 +36,7 @@ enum class Rank : std::uint8_t {
   records,        // free thread records. The free list is dropped, lost records stay readable
   adopted,        // adopted locks: an entry's runtime is stored last
   python_stack,   // a Turn: faulthandler's descriptor. Left open: closed by the next to come
+  spare_stack,    // a Turn: an event made without memory. What lies on it is nobody's
   report_file,    // the name of the report file: each process makes its own
   count
 };

@@ -84,7 +84,7 @@ void write_event(std::string_view kind, Write&& write) {
 
 void report_setting(std::string_view where, std::string_view value, std::string_view expected) {
   if (threads::generation.load() != 0) return;
-  own_stack::run([&] {
+  own_stack::run_large([&] {
     if (parent_has_said(where, value)) return;
     Text<1024> line;
     line.format("forkmend: {}", where);

@@ -459,7 +459,7 @@ void report_without_memory(const Thread& t, const Judgement& judgement) {
 
 void report_lockup(Thread& t, const Judgement& judgement) {
   spin::check_none_held();
-  if (!own_stack::run([&] { report_on_own_stack(t, judgement); }))
+  if (!own_stack::run_large([&] { report_on_own_stack(t, judgement); }))
     report_without_memory(t, judgement);
   act(judgement);
 }
@@ -470,7 +470,7 @@ void report_opened(const void* lock, const char* kind, const Thread& owner, cons
   hash.add("lock-opened").add(kind).add(when).add_code(owner.wait.caller);
   hash.add_code(reinterpret_cast<const void*>(owner.start));
   if (!storm::is_said(storm::count(hash.value()))) return;
-  own_stack::run([&] {
+  own_stack::run_large([&] {
     if (settings.log == Log::info)
       say("opened {} {}: \"{}\" (tid {}) did not survive fork; what it guards may be half written",
           kind, lock, thread_name(owner), owner.tid.load());

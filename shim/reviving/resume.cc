@@ -350,7 +350,7 @@ int revive(Runtime& r) {
   if (r.resumable.load()) {
     inside = true;
     // The enqueue may come from a small stack.
-    if (!own_stack::run([&] { error = revive_now(r); })) error = revive_now(r);
+    if (!own_stack::run_large([&] { error = revive_now(r); })) error = revive_now(r);
     inside = false;
     if (error == 0) {
       __atomic_store_n(&r.handle.lost, 0, __ATOMIC_RELEASE);

@@ -263,7 +263,7 @@ bool parse_policy(std::string_view text, Policy& out) {
 void load() {
   if (done.exchange(true)) return;
   // The loader and a TOML parser need more stack than whoever creates the first thread may have.
-  if (!own_stack::run([] { read_all(); })) read_all();
+  if (!own_stack::run_large([] { read_all(); })) read_all();
 }
 
 Match find_by_dso(const char* path) {

@@ -17,6 +17,9 @@ namespace {
 constexpr std::size_t kTableSize = 4096;  // 1,000 lost threads on as many objects fill a quarter
 constexpr std::size_t kMostEntries = kTableSize / 2;
 
+// Building takes a fraction of a millisecond. Who has waited this long goes without the table.
+constexpr Nanoseconds kPatience = 20 * kMillisecond;
+
 struct Table {
   LostWait entry[kTableSize];
 };
@@ -26,8 +29,9 @@ Evidence evidence;
 FORKMEND_SAME_PAGE std::atomic<bool> has_evidence{false};
 
 void build() {
-  SpinGuard guard(Rank::lost_waits);
-  if (built.load(std::memory_order_relaxed)) return;
+  // Not without an end: a semaphore may be posted by a handler that interrupted this very function.
+  const Turn turn(Rank::lost_waits, kPatience);
+  if (!turn || built.load(std::memory_order_relaxed)) return;
   Table* all = lazy_table.get();
   if (all == nullptr) return;
   LostWait* table = all->entry;
@@ -50,8 +54,8 @@ void build() {
 void set_evidence(const void* object, const Thread* lost, Runtime* runtime) {
   if (runtime != nullptr) runtime->enqueued.fetch_add(1, std::memory_order_relaxed);
   if (has_evidence.load(std::memory_order_relaxed)) return;
-  SpinGuard guard(Rank::evidence);
-  if (has_evidence.load(std::memory_order_relaxed)) return;
+  const Turn turn(Rank::evidence);
+  if (!turn || has_evidence.load(std::memory_order_relaxed)) return;
   evidence = {object, lost, runtime, now()};
   has_evidence.store(true, std::memory_order_release);
 }
@@ -68,9 +72,8 @@ Runtime* lost_runtime_of(const void* caller) {
 
 LostWait* lost_wait(const void* object) {
   if (!built.load(std::memory_order_acquire)) build();
-  Table* all = lazy_table.existing();
-  if (all == nullptr) return nullptr;
-  LostWait* table = all->entry;
+  if (!built.load(std::memory_order_acquire)) return nullptr;
+  LostWait* table = lazy_table.existing()->entry;
   for (std::size_t at = hash_address<kTableSize>(object); table[at].object != nullptr;
        at = (at + 1) % kTableSize) {
     if (table[at].object == object) return &table[at];

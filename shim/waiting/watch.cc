@@ -66,7 +66,7 @@ bool look(Thread& t) {
   {
     const sys::SignalsBlocked held(~(sys::kSynchronousSignals | sys::kLibcSignals));
     // Judging and reporting need more stack than the waiting thread may have left.
-    if (!own_stack::run([&] { look_held(t); })) look_held(t);
+    if (!own_stack::run_large([&] { look_held(t); })) look_held(t);
     if (restart::would_end(held.pending())) w.interrupted = true;
   }
   return w.interrupted;
