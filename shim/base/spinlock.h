@@ -31,6 +31,7 @@ enum class Rank : std::uint8_t {
   evidence,       // a Turn: of work handed over: a child begins without
   orphans,        // a mutex or read-write lock of the program's that is put right: by whole words
   lost_waiters,   // the same for what counts lost waiters, and the table of first uses: emptied
+  cond_queues,    // who waits on a condition variable in the shim's own queues: emptied
   initialisers,   // the same for a static initialiser's guard
   runtimes,       // the table of runtimes: in_use is stored last
   records,        // free thread records. The free list is dropped, lost records stay readable

@@ -16,7 +16,6 @@ constexpr std::size_t kBuckets = 64;
 
 // Of all condition variables with the same hash, in the order in which they came.
 struct Bucket {
-  Spinlock lock;
   std::uint64_t arrivals;
   CondWaiter* first;
   CondWaiter* last;
@@ -53,7 +52,7 @@ bool leave(CondWaiter& w) {
   const void* cond = cond_of(w);
   if (cond == nullptr) return false;
   Bucket& bucket = bucket_of(cond);
-  const SpinGuard guard(bucket.lock);
+  const SpinGuard guard(Rank::cond_queues);
   if (cond_of(w) == nullptr) return false;
   if (w.generation == threads::generation.load(std::memory_order_relaxed))
     bucket.take([&](const CondWaiter& other) { return &other == &w; });
@@ -66,7 +65,7 @@ void enter(CondWaiter& w, const void* cond) {
   sem_init(&w.called, 0, 0);
   used.store(true, std::memory_order_relaxed);
   Bucket& bucket = bucket_of(cond);
-  const SpinGuard guard(bucket.lock);
+  const SpinGuard guard(Rank::cond_queues);
   w.cond.store(cond, std::memory_order_relaxed);
   bucket.append(w);
 }
@@ -76,7 +75,7 @@ bool call(const void* cond, bool by_signal, std::uint64_t end) {
   CondWaiter* w;
   Bucket& bucket = bucket_of(cond);
   {
-    const SpinGuard guard(bucket.lock);
+    const SpinGuard guard(Rank::cond_queues);
     w = bucket.take(
         [&](const CondWaiter& other) { return cond_of(other) == cond && other.arrival < end; });
     if (w == nullptr) return false;
@@ -146,7 +145,7 @@ void broadcast(pthread_cond_t* c) {
   // Who was called may be back before the last one is.
   std::uint64_t end;
   {
-    const SpinGuard guard(bucket_of(c).lock);
+    const SpinGuard guard(Rank::cond_queues);
     end = bucket_of(c).arrivals;
   }
   while (call(c, false, end)) {
@@ -155,10 +154,7 @@ void broadcast(pthread_cond_t* c) {
 
 void after_fork_child(const ChildEntry&) {
   if (!used.load(std::memory_order_relaxed)) return;
-  for (Bucket& bucket : buckets) {
-    bucket.lock.unlock();
-    bucket.first = bucket.last = nullptr;
-  }
+  for (Bucket& bucket : buckets) bucket.first = bucket.last = nullptr;
   // A fork in a signal handler, which goes back into its wait.
   Thread* self = threads::self();
   const bool waits =

@@ -28,8 +28,8 @@ constexpr unsigned long kFaults =
 bool python_handlers_cannot_run() {
   const Thread* main = nullptr;
   const int pid = sys::getpid();
-  threads::for_each([&](Thread& t) {
-    if (threads::is_live(t) && t.tid.load(std::memory_order_relaxed) == pid) main = &t;
+  threads::for_each_live([&](Thread& t) {
+    if (t.tid.load(std::memory_order_relaxed) == pid) main = &t;
     return main == nullptr;
   });
   if (main == nullptr || main->wait.call.load() == WaitCall::none) return false;
