@@ -1,6 +1,5 @@
-// The version, for the report and the command.
+// The version: the one place where it stands. The report, the command and the Makefile take it from
+// here.
 #pragma once
 
-#ifndef FORKMEND_VERSION
 #define FORKMEND_VERSION "0.1.0"
-#endif

@@ -1,14 +1,25 @@
 # Tests: unit (doctest), programs (victims), preload (the shim under real load). See tests/README.md.
-.PHONY: test soak tests unit-tests test-glibc test-aarch64
+.PHONY: test check soak tests unit-tests test-glibc test-aarch64
 
 T := $(B)/tests
-JOBS := $(shell nproc 2>/dev/null || echo 2)
 U := $(B)/unit
 
-test: ## unit tests, victims and tests under real load (about 10 minutes)
+test: ## unit tests, victims and tests under real load, and lint without the static analyzer (about 10 minutes)
 	scripts/setup test
+	scripts/setup lint
 	$(MAKE) -j$(JOBS) all tests
 	$(B)/venv/bin/python tests/run
+
+# One of each kind that is done in a second or two, and what it needs. A blank in a name is written as "?".
+CHECKED := unit/plain orphan/normal orphan/c11 lost-signaller/ raw/clone/ pool/idle pool/grandchildren respawn/once \
+           resume/submit rerun/submit declared/submit by?signal/submit fork/exec* exit/way?out/ deadline/0* \
+           healthy/cond healthy/futex inert/FORKMEND=off settings/silence
+CHECKED_PROGRAMS := orphan_lock lost_signaller raw_fork pool_forks pool_respawn resume_pool rerun_pool declared by_signal \
+                    fork_exec exit_phase deadline healthy_waits inert
+check: ## between commits: the plain unit tests and a victim of each kind (a minute, once they are built)
+	scripts/setup test
+	$(MAKE) -j$(JOBS) all $(U)/plain/run $(CHECKED_PROGRAMS:%=$(T)/%)
+	$(B)/venv/bin/python tests/run $(CHECKED:%=-k '%')
 
 soak: ## what is too long for CI: 100,000 forks, 1,000 forks of each version, waits of 30 s
 	scripts/setup test
@@ -43,11 +54,14 @@ victims: $(VICTIMS:%=$(T)/%) $(VICTIM_LIBRARIES:%=$(T)/lib%.so) $(T)/fork_in_con
 
 $(T)/%: tests/programs/%.cc
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -MF $@.d -MT $@ $< -o $@ -lutil $(VICTIM_LIBS)
+	$(Q)$(CXX) $(VICTIM_FLAGS) $(DEPEND) $< -o $@ -lutil $(VICTIM_LIBS)
 
-$(T)/primitive: $(wildcard tests/programs/primitive/*.cc) tests/programs/primitive/primitive.h tests/programs/victim.h
+PRIMITIVE_OBJECTS := $(patsubst tests/programs/%.cc,$(T)/objects/%.o,$(wildcard tests/programs/primitive/*.cc))
+$(T)/objects/%.o: tests/programs/%.cc
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(VICTIM_FLAGS) $(filter %.cc,$^) -o $@
+	$(Q)$(CXX) $(VICTIM_FLAGS) $(DEPEND) -c $< -o $@
+$(T)/primitive: $(PRIMITIVE_OBJECTS)
+	$(Q)$(CXX) $(VICTIM_FLAGS) $^ -o $@
 
 # Before glibc 2.34 dlsym is in a library of its own.
 $(T)/resume_pool $(T)/libatfork_log.so: VICTIM_LIBS := -ldl
@@ -57,63 +71,62 @@ $(T)/quiesce_regions $(T)/learn_openmp: VICTIM_FLAGS += -fopenmp
 
 $(T)/lib%.so: tests/programs/%.cc
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(VICTIM_FLAGS) -MMD -MP -MF $@.d -MT $@ -shared -fPIC $< -o $@ $(VICTIM_LIBS)
+	$(Q)$(CXX) $(VICTIM_FLAGS) $(DEPEND) -shared -fPIC $< -o $@ $(VICTIM_LIBS)
 
 $(T)/fork_in_constructor: tests/programs/fork_in_constructor.cc $(T)/libconstructor_fork.so
-	$(Q)$(CXX) $(VICTIM_FLAGS) $^ -o $@ -Wl,-rpath,'$$ORIGIN'
+	$(Q)$(CXX) $(VICTIM_FLAGS) $(DEPEND) $(filter %.cc %.so,$^) -o $@ -Wl,-rpath,'$$ORIGIN'
 
 $(T)/loaded_after: tests/programs/loaded_after.cc $(T)/libconstructor_first.so
-	$(Q)$(CXX) $(VICTIM_FLAGS) $^ -o $@ -Wl,-rpath,'$$ORIGIN'
+	$(Q)$(CXX) $(VICTIM_FLAGS) $(DEPEND) $(filter %.cc %.so,$^) -o $@ -Wl,-rpath,'$$ORIGIN'
 
 # Bound at its start, as distributions build, and at the first call.
 $(T)/declared: DECLARED_FLAGS := -Wl,-z,now -Wl,-z,relro
 $(T)/declared-lazy: DECLARED_FLAGS := -Wl,-z,lazy
-$(T)/declared $(T)/declared-lazy: tests/programs/declared.cc tests/programs/spin_queue.h $(T)/libspin_queue.so
-	$(Q)$(CXX) $(VICTIM_FLAGS) $< $(T)/libspin_queue.so -o $@ $(DECLARED_FLAGS) -Wl,-rpath,'$$ORIGIN'
-$(T)/libspin_queue.so: tests/programs/spin_queue.h
-$(T)/by_signal: tests/programs/by_signal.cc tests/programs/inline_pool.h $(T)/libinline_pool.so
-	$(Q)$(CXX) $(VICTIM_FLAGS) $< $(T)/libinline_pool.so -o $@ -Wl,-rpath,'$$ORIGIN'
+$(T)/declared $(T)/declared-lazy: tests/programs/declared.cc $(T)/libspin_queue.so
+	$(Q)$(CXX) $(VICTIM_FLAGS) $(DEPEND) $< $(T)/libspin_queue.so -o $@ $(DECLARED_FLAGS) -Wl,-rpath,'$$ORIGIN'
+$(T)/by_signal: tests/programs/by_signal.cc $(T)/libinline_pool.so
+	$(Q)$(CXX) $(VICTIM_FLAGS) $(DEPEND) $< $(T)/libinline_pool.so -o $@ -Wl,-rpath,'$$ORIGIN'
 
 # Calls that the compiler checks, whatever the distribution's own default is.
 $(T)/fortified_poll: VICTIM_FLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 
-$(T)/exit_spdlog: tests/programs/exit_spdlog.cc tests/programs/victim.h
+$(T)/exit_spdlog: tests/programs/exit_spdlog.cc
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(VICTIM_FLAGS) -DSPDLOG_SHARED_LIB -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL $< -o $@ -lspdlog -lfmt
+	$(Q)$(CXX) $(VICTIM_FLAGS) -DSPDLOG_SHARED_LIB -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL $(DEPEND) $< -o $@ -lspdlog -lfmt
 
 # Beside a sanitizer the shim does nothing and says so.
-$(T)/sanitized-asan: tests/programs/inert.cc tests/programs/victim.h
+$(T)/sanitized-asan: tests/programs/inert.cc
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(VICTIM_FLAGS) -fsanitize=address $< -o $@
+	$(Q)$(CXX) $(VICTIM_FLAGS) -fsanitize=address $(DEPEND) $< -o $@
 	@ln -sf $$($(CXX) -print-file-name=libasan.so) $(T)/libasan.so
-$(T)/sanitized-tsan: tests/programs/inert.cc tests/programs/victim.h
+$(T)/sanitized-tsan: tests/programs/inert.cc
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(VICTIM_FLAGS) -fsanitize=thread $< -o $@
+	$(Q)$(CXX) $(VICTIM_FLAGS) -fsanitize=thread $(DEPEND) $< -o $@
 # Linked against the shim: of a set-user-id program ld.so ignores LD_PRELOAD, so that only this way
 # the shim finds itself in one. The test sets the bit, on a copy.
 $(T)/setuid: tests/programs/inert.cc $(B)/libforkmend.so
-	$(Q)$(CXX) $(VICTIM_FLAGS) $< -o $@ -Wl,--no-as-needed $(B)/libforkmend.so -Wl,-rpath,$(CURDIR)/$(B)
+	$(Q)$(CXX) $(VICTIM_FLAGS) $(DEPEND) $< -o $@ -Wl,--no-as-needed $(B)/libforkmend.so -Wl,-rpath,$(CURDIR)/$(B)
 
 # forkmend.h in every dialect that it promises, with every warning, linked in every way.
-HEADER_FLAGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -pthread -Iinclude -O2
+HEADER_FLAGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -pthread -Iinclude -O2 $(DEPEND)
 .PHONY: header-programs
 header-programs: $(T)/header-c99 $(T)/header-c11 $(T)/header-c99-static $(T)/header-c99-nopie \
                  $(T)/header-cc17 $(T)/header-cc20 $(T)/header-cc17-static
-$(T)/header-c99: tests/programs/header.c include/forkmend/forkmend.h
+$(T)/header-c99: tests/programs/header.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c99 $(HEADER_FLAGS) -Wstrict-prototypes $< -o $@
-$(T)/header-c11: tests/programs/header.c include/forkmend/forkmend.h
+$(T)/header-c11: tests/programs/header.c
 	$(Q)$(CC) -std=c11 $(HEADER_FLAGS) -Wstrict-prototypes $< -o $@
-$(T)/header-c99-static: tests/programs/header.c include/forkmend/forkmend.h
+$(T)/header-c99-static: tests/programs/header.c
 	$(Q)$(CC) -std=c99 $(HEADER_FLAGS) -static $< -o $@
-$(T)/header-c99-nopie: tests/programs/header.c include/forkmend/forkmend.h
+$(T)/header-c99-nopie: tests/programs/header.c
 	$(Q)$(CC) -std=c99 $(HEADER_FLAGS) -fno-pie -no-pie $< -o $@
-$(T)/header-cc17: tests/programs/header.cpp $(wildcard include/forkmend/*)
+$(T)/header-cc17: tests/programs/header.cpp
 	$(Q)$(CXX) -std=c++17 $(HEADER_FLAGS) $< -o $@
-$(T)/header-cc20: tests/programs/header.cpp $(wildcard include/forkmend/*)
+$(T)/header-cc20: tests/programs/header.cpp
 	$(Q)$(CXX) -std=c++20 $(HEADER_FLAGS) $< -o $@
 # Before glibc 2.34 a static program with std::thread has all of libpthread or parts that do not fit.
-$(T)/header-cc17-static: tests/programs/header.cpp $(wildcard include/forkmend/*)
+$(T)/header-cc17-static: tests/programs/header.cpp
 	$(Q)$(CXX) -std=c++17 $(HEADER_FLAGS) -static $< -o $@ -Wl,--whole-archive -lpthread -Wl,--no-whole-archive
 
 # --- unit tests: the engine inside one program, three times -------------------------------------------
@@ -124,9 +137,7 @@ UNIT_ENGINE := $(filter-out shim/interpose/% shim/python/% shim/base/load.cc shi
 UNIT_ASSEMBLY := $(B)/so/shim/base/own_stack.s.o $(B)/so/shim/reviving/context.s.o $(B)/so/shim/reviving/stubs.s.o
 UNIT_OF_COMMAND := $(wildcard tests/unit/command_*_test.cc tests/unit/profile_file_test.cc)
 UNIT_OF_ENGINE := $(filter-out $(UNIT_OF_COMMAND),$(wildcard tests/unit/*.cc))
-UNIT_FLAGS := -std=c++20 -O0 -g $(WARNINGS) -pthread -I. -Iinclude -I$(B)/gen \
-              -DFORKMEND_VERSION='"$(VERSION)"' -DFORKMEND_LIBDIR='"$(LIBDIR)"' -DFMT_HEADER_ONLY \
-              -Wno-nonnull-compare
+UNIT_FLAGS := $(COMMON) -O0 -g1 -pthread -DFORKMEND_LIBDIR='"$(LIBDIR)"' -Wno-nonnull-compare
 UNIT_FLAGS_asan := -DFORKMEND_CHECK_LOCKS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 UNIT_FLAGS_tsan := -DFORKMEND_CHECK_LOCKS -fsanitize=thread -Wno-tsan
 
@@ -134,9 +145,10 @@ UNIT_FLAVOURS := plain asan tsan
 unit-tests: $(UNIT_FLAVOURS:%=$(U)/%/run)
 
 define unit_flavour
-$(U)/$(1)/%.o: %.cc | $(B)/gen/builtin_profiles.inc
+$(U)/$(1)/%.o: %.cc
 	@mkdir -p $$(@D)
-	$$(Q)$$(CXX) $$(UNIT_FLAGS) $$(UNIT_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	$$(Q)$$(CXX) $$(UNIT_FLAGS) $$(UNIT_FLAGS_$(1)) $$(DEPEND) -c $$< -o $$@
+$(U)/$(1)/shim/runtimes/configuration.o: | $(B)/gen/builtin_profiles.inc
 endef
 $(foreach flavour,plain asan tsan,$(eval $(call unit_flavour,$(flavour))))
 

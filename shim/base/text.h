@@ -4,7 +4,7 @@
 // so. Usable on the signal path (format strings are ours and are checked at compile time).
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstddef>
 #include <string_view>
@@ -18,10 +18,7 @@ class TextSpan {
 
   template <class... Args>
   TextSpan& format(fmt::format_string<Args...> format, Args&&... args) {
-    const auto result =
-        fmt::format_to_n(data_ + size_, capacity_ - size_, format, static_cast<Args&&>(args)...);
-    advance(result.size);
-    return *this;
+    return vformat(format, fmt::make_format_args(args...));
   }
   TextSpan& append(std::string_view text) {
     const std::size_t n = text.size() < capacity_ - size_ ? text.size() : capacity_ - size_;
@@ -51,6 +48,9 @@ class TextSpan {
   std::string_view view() const { return {data_, size_}; }
 
  private:
+  // The formatting itself, compiled once (text.cc) and not in each unit that has something to say.
+  TextSpan& vformat(fmt::string_view format, fmt::format_args args);
+
   void advance(std::size_t n) {
     if (n > capacity_ - size_) {
       truncated_ = true;

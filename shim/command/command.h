@@ -1,23 +1,15 @@
 // The subcommands of `forkmend`, and how each says that it was asked for something impossible.
 //
-// Promises: one function per subcommand adds its options to the parser and, when it was the one
-// chosen, leaves in `action` what is to be done. Bad input is a UserError: one line, an exit code.
+// Promises: one function per subcommand, which takes its options as command_line.cc read them. Bad
+// input is a UserError: one line, an exit code.
 #pragma once
 
-#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-namespace CLI {
-class App;
-}
-
 namespace forkmend::command {
 
-#ifndef FORKMEND_VERSION
-#define FORKMEND_VERSION "0.1.0"
-#endif
 // Where `make install` puts the shared object: the multiarch library directory, so that the
 // loader finds the bare name.
 #ifndef FORKMEND_LIBDIR
@@ -41,12 +33,29 @@ class UserError : public std::runtime_error {
   int exit_code_;
 };
 
-using Action = std::function<int()>;
+// Each checks its options before it does anything, and returns the command's exit status.
 
-// `after_dashes`: what follows the first "--", with it; the parser would take it for its own.
-void add_run(CLI::App& app, Action& action, std::vector<std::string> after_dashes);
-void add_report(CLI::App& app, Action& action);
-void add_profiles(CLI::App& app, Action& action, std::vector<std::string> after_dashes);
-void add_doctor(CLI::App& app, Action& action);
+struct RunOptions {
+  std::string library, policy, profiles, on_lockup, log, drain_ms, directory, config, only;
+  bool no_inherit = false;
+  // The program's words: before the first "--" and from it on, since it may be one of them.
+  std::vector<std::string> command, after_dashes;
+};
+int run(const RunOptions& options);
+
+struct ReportOptions {
+  std::string subject;  // an id or its beginning, a file, a directory, a process; empty: all
+  std::string sysroot;  // without a slash at its end
+  bool json = false;
+  bool exit_code = false;
+};
+int report(const ReportOptions& options);
+
+int list_profiles();
+int show_profile(const std::string& name);
+int check_profiles(const std::vector<std::string>& paths);
+
+// `library` and `program` may be empty: the one that `run` would take, none.
+int doctor(const std::string& library, const std::string& program);
 
 }  // namespace forkmend::command

@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -323,16 +322,8 @@ class Doctor {
 
 }  // namespace
 
-void add_doctor(CLI::App& app, Action& action) {
-  auto subject = std::make_shared<std::string>();
-  auto library = std::make_shared<std::string>();
-  CLI::App* doctor = app.add_subcommand(
-      "doctor", "Check whether forkmend can work here, and for a program; 1: it cannot");
-  doctor->add_option("program", *subject, "A command or a path")->option_text("[PROGRAM]");
-  doctor->add_option("--lib", *library, "The library to check")->option_text("FILE");
-  doctor->callback([subject, library, &action] {
-    action = [subject, library] { return Doctor(*library).run(*subject); };
-  });
+int doctor(const std::string& library, const std::string& program) {
+  return Doctor(library).run(program);
 }
 
 }  // namespace forkmend::command

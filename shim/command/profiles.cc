@@ -1,15 +1,12 @@
 // forkmend profiles: what is recognised, and whether a profile file is right.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 
 #include "shim/command/builtin.h"
 #include "shim/command/command.h"
-#include "shim/command/learn.h"
 #include "shim/command/output.h"
 
 namespace forkmend::command {
@@ -30,7 +27,9 @@ std::string pattern_list(const char (&field)[Count][Size]) {
   return out;
 }
 
-int list() {
+}  // namespace
+
+int list_profiles() {
   std::vector<std::string> problems;
   const std::vector<KnownProfile> profiles = known_profiles(problems);
   std::size_t width = 4;
@@ -49,7 +48,7 @@ int list() {
   return problems.empty() ? 0 : kExitFound;
 }
 
-int show(const std::string& name) {
+int show_profile(const std::string& name) {
   std::vector<std::string> problems;
   const std::vector<KnownProfile> profiles = known_profiles(problems);
   for (const std::string& problem : problems) complain("forkmend profiles", problem);
@@ -95,7 +94,7 @@ int show(const std::string& name) {
   return problems.empty() ? 0 : kExitFound;
 }
 
-int check(const std::vector<std::string>& paths) {
+int check_profiles(const std::vector<std::string>& paths) {
   std::vector<std::string> problems;
   std::size_t files = 0;
   for (const std::string& path : paths) {
@@ -114,51 +113,6 @@ int check(const std::vector<std::string>& paths) {
     std::fputs((printable(problem) + "\n").c_str(), stderr);
   }
   return problems.empty() ? 0 : kExitFound;
-}
-
-}  // namespace
-
-void add_profiles(CLI::App& app, Action& action, std::vector<std::string> after_dashes) {
-  CLI::App* profiles =
-      app.add_subcommand("profiles", "List, show, check and learn the profiles of runtimes");
-  profiles->require_subcommand(1);
-  CLI::App* list_app = profiles->add_subcommand(
-      "list", "Built-in profiles and those of files that FORKMEND_PROFILES names");
-  list_app->callback([&action] { action = list; });
-
-  auto name = std::make_shared<std::string>();
-  CLI::App* show_app = profiles->add_subcommand("show", "All that one profile says");
-  show_app->add_option("name", *name, "The profile's name")->required()->option_text("NAME");
-  show_app->callback([name, &action] { action = [name] { return show(*name); }; });
-
-  auto files = std::make_shared<std::vector<std::string>>();
-  CLI::App* check_app =
-      profiles->add_subcommand("check", "Check profile and configuration files; 1: problems");
-  check_app->add_option("files", *files, "Files, or directories of *.toml")
-      ->required()
-      ->option_text("FILE...");
-  check_app->callback([files, &action] { action = [files] { return check(*files); }; });
-
-  auto seconds = std::make_shared<int>(0);
-  auto words = std::make_shared<std::vector<std::string>>(std::move(after_dashes));
-  CLI::App* learn_app = profiles->add_subcommand(
-      "learn",
-      "Run a program, print the runtimes it has and a profile to start from: "
-      "forkmend profiles learn [--seconds N] -- PROGRAM [ARGUMENTS]");
-  learn_app->add_option("--seconds", *seconds, "End the program after so long (SIGTERM)")
-      ->option_text("N")
-      ->check(CLI::Range(1, 86400));
-  learn_app->footer(
-      "Exits with the program's code, or 128 + the signal that ended it; 126: the program cannot "
-      "be "
-      "executed, 127: there is no such program.");
-  learn_app->callback([seconds, words, &action] {
-    action = [seconds, words] {
-      if (words->size() < 2)
-        throw UserError("no program: write forkmend profiles learn -- PROGRAM [ARGUMENTS]");
-      return learn({words->begin() + 1, words->end()}, *seconds);
-    };
-  });
 }
 
 }  // namespace forkmend::command

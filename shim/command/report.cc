@@ -2,12 +2,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
-#include <memory>
 
 #include "shim/command/analysis.h"
 #include "shim/command/block.h"
@@ -20,13 +18,6 @@ namespace forkmend::command {
 namespace {
 
 constexpr std::size_t kIdSize = 6;  // of a lockup's id, in hexadecimal digits
-
-struct Options {
-  std::string subject;
-  std::string sysroot;
-  bool json = false;
-  bool exit_code = false;
-};
 
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
@@ -44,7 +35,7 @@ bool looks_like_path(const std::string& text) {
 
 class Report {
  public:
-  Report(Options options) : options_(std::move(options)), style_(Style::of(stdout)) {}
+  Report(ReportOptions options) : options_(std::move(options)), style_(Style::of(stdout)) {}
 
   int run() {
     const std::string& subject = options_.subject;
@@ -227,7 +218,7 @@ class Report {
 
   static constexpr std::size_t kMaxLiveRows = 100;
 
-  Options options_;
+  ReportOptions options_;
   Style style_;
   std::string directory_;
   Reports reports_;
@@ -236,27 +227,6 @@ class Report {
 
 }  // namespace
 
-void add_report(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
-  CLI::App* report = app.add_subcommand(
-      "report",
-      "Explain what was reported: the lockups and the newest one in full, or the one named");
-  report
-      ->add_option("subject", options->subject,
-                   "The id of a lockup or its beginning; a report file or directory; or a "
-                   "process, whose threads are shown as they are now")
-      ->option_text("[ID|FILE|DIR|PID]");
-  report->add_flag("--json", options->json,
-                   "Print events as JSON Lines, with frames in place of the stacks' bytes");
-  report->add_flag("--exit-code", options->exit_code, "Exit with 1 if there are lockups");
-  report
-      ->add_option("--sysroot", options->sysroot,
-                   "Where the process's files are: the root of its container")
-      ->option_text("DIR");
-  report->callback([options, &action] {
-    if (!options->sysroot.empty() && options->sysroot.back() == '/') options->sysroot.pop_back();
-    action = [options] { return Report(*options).run(); };
-  });
-}
+int report(const ReportOptions& options) { return Report(options).run(); }
 
 }  // namespace forkmend::command

@@ -2,13 +2,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -21,12 +19,6 @@
 
 namespace forkmend::command {
 namespace {
-
-struct Options {
-  std::string library, policy, profiles, on_lockup, log, drain_ms, directory, config, only;
-  bool no_inherit = false;
-  std::vector<std::string> command, after_dashes;
-};
 
 void set(const char* name, const std::string& value) {
   if (!value.empty() && setenv(name, value.c_str(), 1) != 0) {
@@ -130,7 +122,9 @@ std::vector<std::string> command_words(const std::vector<std::string>& before,
   return words;
 }
 
-int run(const Options& options) {
+}  // namespace
+
+int run(const RunOptions& options) {
   std::vector<std::string> words = command_words(options.command, options.after_dashes);
   check_policies(options.policy);
   check_number("--drain-ms", options.drain_ms);
@@ -168,40 +162,6 @@ int run(const Options& options) {
   const int error = errno;
   throw UserError(fmt::format("{}: {}", words.front(), std::strerror(error)),
                   error == ENOENT ? kExitNotFound : kExitNotExecutable);
-}
-
-}  // namespace
-
-void add_run(CLI::App& app, Action& action, std::vector<std::string> after_dashes) {
-  auto options = std::make_shared<Options>();
-  options->after_dashes = std::move(after_dashes);
-  CLI::App* run_app = app.add_subcommand(
-      "run",
-      "Run a program with forkmend preloaded: forkmend run [OPTIONS] -- PROGRAM [ARGUMENTS]");
-  run_app->prefix_command();
-  const auto add = [&](const char* name, std::string& value, const char* text, const char* what) {
-    run_app->add_option(name, value, what)->option_text(text);
-  };
-  add("--policy", options->policy, "NAME:POLICY,...", "Change what is done for a runtime");
-  add("--profiles", options->profiles, "[+-]NAME|FILE,...", "Add or remove profiles");
-  add("--on-lockup", options->on_lockup, "WHAT",
-      "After a lockup was reported: report (and go on waiting), abort, exit:N");
-  add("--log", options->log, "LEVEL",
-      "quiet, or info: also say what was recognised, drained and reset");
-  add("--drain-ms", options->drain_ms, "MS", "How long fork waits for the safepoint at most");
-  add("--dir", options->directory, "DIR", "Where reports are written");
-  add("--config", options->config, "FILE", "A configuration file");
-  add("--only", options->only, "PROGRAM,...", "Be active in these programs only");
-  run_app->add_flag("--no-inherit", options->no_inherit,
-                    "Keep the library from the programs that the program executes");
-  add("--lib", options->library, "FILE", "The library to preload");
-  run_app->footer(
-      "Exits with the program's code; 125: forkmend run failed, 126: the program cannot be "
-      "executed, 127: there is no such program.");
-  run_app->callback([options, run_app, &action] {
-    options->command = run_app->remaining();
-    action = [options] { return run(*options); };
-  });
 }
 
 }  // namespace forkmend::command
