@@ -10,9 +10,12 @@ from .figures import Cells, Figure
 
 
 class Budget(Protocol):
-    limit: float
-    needs: tuple[str, ...]
-    than: str  # what the number is compared with
+    @property
+    def limit(self) -> float: ...
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+    @property
+    def than(self) -> str: ...  # what the number is compared with
 
     def measured(self, cells: Cells, row: str) -> Figure | None: ...
 

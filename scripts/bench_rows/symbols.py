@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 
-def not_forwarded(forwarding: Path, forkmend: Path) -> list[str]:
+def not_forwarded(forwarding: Path | None, forkmend: Path | None) -> list[str]:
     """Symbols that forkmend interposes and the forwarding preload does not; none without nm."""
-    if not (shutil.which("nm") and forwarding.exists() and forkmend.exists()):
+    if not (shutil.which("nm") and forwarding and forkmend and forwarding.exists() and forkmend.exists()):
         return []
     return sorted(_interposed(forkmend) - _interposed(forwarding))
 

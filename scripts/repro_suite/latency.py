@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro_suite import places, servers
+from repro_suite import servers
 from repro_suite.cases.etcd import ETCD_CLIENTS, VALKEY_GLIDE, VICTIM
 from repro_suite.interpreters import Interpreter
 from repro_suite.packages import site_for

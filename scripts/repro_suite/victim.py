@@ -18,13 +18,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Protocol, Union
 
 import psutil
 
 from repro_suite import stacks
 from repro_suite.run_log import LabelledLog
-from repro_suite.symptoms import SymptomWatch
 from repro_suite.victims.driver_channel import STACKS_FD_VARIABLE
 
 Event = dict[str, Any]
@@ -43,13 +42,19 @@ class Silence(enum.Enum):
     ENDED = enum.auto()
 
 
+class StderrReader(Protocol):
+    """Is given what the victim writes to stderr, line by line."""
+
+    def feed(self, line: str) -> None: ...
+
+
 class Victim:
     """A program that may write JSON events to its stdout, one a line; other lines there go to the log."""
 
     _live: set[Victim] = set()
     _live_lock = threading.Lock()
 
-    def __init__(self, argv: Sequence[str], environment: dict[str, str], log: LabelledLog, symptoms: SymptomWatch):
+    def __init__(self, argv: Sequence[str], environment: dict[str, str], log: LabelledLog, symptoms: StderrReader):
         self._log = log
         self._symptoms = symptoms
         self._events: collections.deque[Event] = collections.deque()

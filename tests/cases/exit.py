@@ -1,6 +1,5 @@
 """The exit phase: what runs, in which order, and that a process can always leave."""
 
-import sys
 
 from cases.python import INTERPRETERS
 from harness import places

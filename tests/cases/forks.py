@@ -5,7 +5,6 @@ import sys
 
 from harness import places
 from harness.context import HUNG
-from harness.process import Failure
 from harness.registry import test
 
 LIBC = tuple(int(part) for part in platform.libc_ver()[1].split("."))
@@ -58,7 +57,8 @@ def called(t, modules, site=None, shim=True):
     preload = [places.PROGRAMS / "libatfork_log.so", places.JEMALLOC] + ([places.LIBRARY] if shim else [])
     t.check(t.python(sys.executable, "atfork_order.py", *modules, site=site, shim=False, ATFORK_LOG=str(log),
                      LD_PRELOAD=":".join(map(str, preload))).wait(40) == 0, "the program failed")
-    names, phases = {}, {}
+    names: dict = {}
+    phases: dict = {}
     for line in log.read_text().splitlines():
         phase, what = line.split()[:2]
         if phase == "registered":

@@ -22,13 +22,13 @@ from harness.registry import test
 PROGRAMS = ("primitive", "primitive-newer")
 STILL_S = 0.7
 LIBC = platform.libc_ver()[1]
-_rows = []
+_rows: list[dict] = []
 _writing = threading.Lock()
 
 
 def cases():
     """(program, name, state, setting, harm) of each case: of the first program that is there, runs here and knows it."""
-    known = {}
+    known: dict = {}
     for program in PROGRAMS:
         path = places.PROGRAMS / program
         if not path.exists():
@@ -72,7 +72,7 @@ def outcome(t, name, state, shim, program=PROGRAMS[0], **settings):
 
 def tried(t, program, name, state, setting, harm):
     without = outcome(t, name, state, shim=False, program=program)
-    settings = {"FORKMEND_ORPHANS": "reset"} if setting in ("reset", "keep") else {}
+    settings: dict = {"FORKMEND_ORPHANS": "reset"} if setting in ("reset", "keep") else {}
     if state == "registered":
         settings["FORKMEND_DRAIN_MS"] = 30  # its thread sleeps with the lock: it never parks
     seen = outcome(t, name, state, shim=True, program=program, **settings)

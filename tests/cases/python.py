@@ -54,7 +54,7 @@ def reported_as_likely(t, interpreter):
         program.kill_child(pid)
         program.wait(10)
     latest = 0.0
-    for version, action, program in start_all(t, interpreter, **UNCURED):
+    for version, _, program in start_all(t, interpreter, **UNCURED):
         event = t.lockup(program, "uses", "likely", THRESHOLD_S + 1)
         latest = max(latest, (event["mono_ns"] - program.steps()["uses"][0]) / 1e9)
         check_report(t, event, program, version)

@@ -142,7 +142,7 @@ REFUSED = {
 
 def never_resumed(t, interpreter):
     """A thread with a Python thread state, inside a Python function, on another stack."""
-    for thread_is, reason in REFUSED.items():
+    for thread_is in REFUSED:
         python_pool(t, interpreter, thread_is, FORKMEND_DRAIN_MS=100)
         if thread_is == "interpreter":
             t.check(t.claim_all("drain-missed"), "the fork waited for nobody")

@@ -22,7 +22,8 @@ def run_unit_tests(t, flavour):
     if code != 0:
         raise Failure("unit tests failed: exit %d" % code)
     match = SUMMARY.search(re.sub(r"\x1b\[[0-9;]*m", "", output))
-    t.check(match and match[1] == match[2] and int(match[1]) > 20, "no summary of doctest's: %r" % output[-300:])
+    if not match or match[1] != match[2] or int(match[1]) <= 20:
+        raise Failure("no summary of doctest's: %r" % output[-300:])
     t.note("%s test cases" % match[1])
 
 

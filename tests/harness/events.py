@@ -1,4 +1,4 @@
-"""What the shim wrote: the events of a report directory (REPORT.md, "JSON Lines").
+"""What the shim wrote: the events of a report directory, as JSON Lines.
 
 Promises: every line is read and checked against the fields that its kind of event must have; what is wrong raises.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 COMMON = {"schema": int, "event": str, "time": str, "mono_ns": int, "boot_id": str, "host": str, "pidns_inode": int,
           "process": dict}
 PROCESS = {"pid": int, "start_ticks": int, "ppid": int, "generation": int, "argv0": str, "exe": str, "build_id": str}
-KINDS = {
+KINDS: dict[str, dict[str, type]] = {
     "lockup": {"id": str, "fingerprint": str, "verdict": str, "cause": str, "fork": dict, "wait": dict, "lost": list,
                "lost_total": int, "evidence": list, "fixes": list, "runtime": dict, "action": str, "seen": int,
                "truncated": list, "modules": list, "forkmend": dict},
@@ -26,7 +26,7 @@ LOST = {"generation": int, "serial": int, "tid_in_parent": int, "name": str, "ru
 
 
 class BadEvent(Exception):
-    """A line that is no event as REPORT.md has it."""
+    """A line that is no event: not JSON, or a field is missing or of another type."""
 
 
 def read(directory: Path) -> list[dict]:

@@ -78,7 +78,7 @@ class Process:
 
     def steps(self) -> dict[str, tuple[int, int]]:
         """Steps that were reached: name to (CLOCK_MONOTONIC ns, value)."""
-        found = {}
+        found: dict[str, tuple[int, int]] = {}
         for line in self.output:
             match = STEP.match(line)
             if match:
@@ -94,6 +94,7 @@ class Process:
             while self._open_streams and time.monotonic() < until:
                 self._news.wait(max(0.0, until - time.monotonic()))
         how = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        assert how is not None  # only WNOHANG gives none
         return how.si_status if how.si_code == os.CLD_EXITED else 128 + how.si_status
 
     def kill_child(self, pid: int) -> None:
@@ -161,7 +162,8 @@ def _state(task: Path) -> str:
 
 def stands_still(pid: int, seconds: float, within: float = 10.0) -> bool:
     """True once every thread of the process slept through so many seconds and none was run: it hangs, it is not slow."""
-    until, since, before = time.monotonic() + within, time.monotonic(), {}
+    before: dict = {}
+    until, since = time.monotonic() + within, time.monotonic()
     while time.monotonic() < until:
         now = _switches(pid)
         if not now:

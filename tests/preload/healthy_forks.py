@@ -62,7 +62,7 @@ def main():
     bodies = (use_gates, use_threads, use_sockets, use_subprocess, use_logging, fork_again)
     for i in range(int(sys.argv[1])):
         body = bodies[i % len(bodies)]
-        code = steps.reap(steps.spawn(lambda: body(client)), 30)
+        code = steps.reap(steps.spawn(lambda body=body: body(client)), 30)
         if code != 0:
             os.write(2, ("fork %d, %s: %d\n" % (i, body.__name__, code)).encode())
             os._exit(code)

@@ -2,7 +2,7 @@
 
     statsig_child.py flush|shutdown|new
 
-Hangs without a cure (FACTS 1.1: 6 of 6 each): no lock is orphaned, the runtime's workers are lost.
+Hangs without a cure (6 of 6 each): no lock is orphaned, the runtime's workers are lost.
 """
 
 import os

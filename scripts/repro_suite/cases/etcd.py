@@ -56,7 +56,7 @@ class ExitCase(Case):
     def run(self, trial: Trial) -> Iterator[Iteration]:
         with contextlib.ExitStack() as stack:
             try:
-                addresses = ("--etcd", stack.enter_context(servers.etcd()))
+                addresses: tuple[str, ...] = ("--etcd", stack.enter_context(servers.etcd()))
                 addresses += ("--valkey", str(stack.enter_context(servers.valkey())))
             except servers.ServerMissing as missing:
                 raise VictimUnusable(str(missing)) from None

@@ -94,7 +94,7 @@ class ServerCase(LangfuseCase):
         pending = "%sparent-%d" % (prefix, numbers[0])
         sent.expect(pending, numbers[0])
         environment = _environment(service.url, prefix, self._do, pending)
-        senders = {pending: "the master"}
+        senders: dict = {pending: "the master"}
         with Server(trial, self._argv(trial, port), port, environment) as server:
             # uWSGI listens before it has imported the application.
             server.get("/", READY_WITHIN_S)

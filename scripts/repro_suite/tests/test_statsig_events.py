@@ -8,6 +8,7 @@ import unittest
 import urllib.request
 from collections import Counter
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 
 from repro_suite.cases.statsig import SentEvents
@@ -22,7 +23,7 @@ class SentEventsTest(unittest.TestCase):
             sent.note({**event, "event": "logged"})
             if name == "one":
                 sent.note({**event, "event": "flushed"})
-        trial = SimpleNamespace(log=Mock())
+        trial: Any = SimpleNamespace(log=Mock())
         return [(wrong.number, wrong.detail) for wrong in sent.compare(Counter(arrived), trial)]
 
     def test_all_arrived(self) -> None:

@@ -14,9 +14,9 @@ import subprocess
 import sys
 import time
 
-options = None
+options: argparse.Namespace
 # Kept alive to the end, as a global of a real program is.
-kept = []
+kept: list = []
 
 
 async def etcd():

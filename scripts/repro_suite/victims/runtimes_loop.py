@@ -207,7 +207,7 @@ class Executor:
         return future.result() == 8
 
 
-PACKAGES = {
+PACKAGES: dict = {
     "polars": Polars,
     "duckdb": DuckDB,
     "numpy": Numpy,
