@@ -3,7 +3,7 @@
 // Promises: plain data of fixed size, so that it can be embedded at build time, kept in the shared
 // object without an allocator, and handed over by the configuration reader (libforkmend-config.so)
 // across a C boundary.
-// Does not: parse (profile_file.h), match (recognise.h), or know of threads.
+// Does not: parse (profile_file.h), match (configuration.h), or know of threads.
 #pragma once
 
 #include <cstddef>
