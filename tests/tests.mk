@@ -64,7 +64,7 @@ $(T)/primitive: $(PRIMITIVE_OBJECTS)
 	$(Q)$(CXX) $(VICTIM_FLAGS) $^ -o $@
 
 # Before glibc 2.34 dlsym is in a library of its own.
-$(T)/resume_pool $(T)/libatfork_log.so: VICTIM_LIBS := -ldl
+$(T)/resume_pool $(T)/hostile $(T)/libatfork_log.so: VICTIM_LIBS := -ldl
 
 # OpenMP on libgomp.
 $(T)/quiesce_regions $(T)/learn_openmp: VICTIM_FLAGS += -fopenmp

@@ -14,7 +14,9 @@ void ask_kernel() {
   Thread* self = threads::self();
   for_each_live([&](Thread& t) {
     if (&t == self || t.wait.call.load(std::memory_order_relaxed) != WaitCall::none) return true;
-    t.activity = kernel_activity(t.tid.load(std::memory_order_relaxed));
+    const int tid = t.tid.load(std::memory_order_relaxed);
+    if (tid == 0) return true;  // it has not begun
+    t.activity = kernel_activity(tid);
     return ++asked < kMostAsked;
   });
 }

@@ -26,8 +26,8 @@ BESIDE = 6
 
 # Shortest first, so that what breaks is known early; unit tests before all.
 MODULES = ("unit", "header", "lockups", "primitives", "records", "raw_forks", "pools", "resume", "rerun", "declared", "by_signal", "exit",
-           "forks", "libc_calls", "deadlines", "busy", "allocators", "healthy", "loading", "reports", "python", "python_threads",
-           "runtimes", "repro", "lint", "soak")
+MODULES = ("forks", "libc_calls", "deadlines", "busy", "allocators", "healthy", "harmless_environment", "loading",
+           "reports", "python", "python_threads", "runtimes", "repro", "lint", "soak")
 
 
 def main(argv) -> int:
