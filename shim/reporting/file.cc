@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "shim/base/directory.h"
+#include "shim/base/output.h"
 #include "shim/base/settings.h"
 #include "shim/base/spinlock.h"
 #include "shim/base/stderr.h"
@@ -239,7 +240,7 @@ bool write_line(std::string_view text, bool is_lockup) {
       find_directory(path, directory, problem) && !path.truncated() &&
       (open_again(directory, start_ticks, file) || open_new(directory, start_ticks, file, problem));
   if (open && is_within_limit(file, text.size()) &&
-      sys::write(file.number(), text.data(), text.size()) == static_cast<long>(text.size()))
+      sys::write_unasked(file.number(), text.data(), text.size()) == static_cast<long>(text.size()))
     return true;
   if (problem.size() != 0) say_refused(path.view(), problem.view(), is_lockup);
   return false;
