@@ -41,7 +41,7 @@ test-aarch64: ## cross-compiled for aarch64: the engine's unit tests and some vi
 tests: victims unit-tests
 
 # --- victims: one file a program ----------------------------------------------------------------------
-VICTIM_LIBRARIES := atfork_log callback_pool constructor_fork constructor_first exit_entry spin_queue inline_pool
+VICTIM_LIBRARIES := atfork_log audit ordinary_library callback_pool constructor_fork constructor_first exit_entry spin_queue inline_pool
 # Built in ways of their own, below.
 VICTIM_SPECIAL := $(VICTIM_LIBRARIES) fork_in_constructor loaded_after exit_spdlog declared by_signal
 VICTIM_SOURCES := $(wildcard tests/programs/*.cc)
@@ -50,7 +50,8 @@ VICTIM_FLAGS := -std=c++20 -O2 -g $(WARNINGS) -pthread -I. -Iinclude
 
 .PHONY: victims
 victims: $(VICTIMS:%=$(T)/%) $(VICTIM_LIBRARIES:%=$(T)/lib%.so) $(T)/fork_in_constructor \
-         $(T)/loaded_after $(T)/declared $(T)/declared-lazy $(T)/by_signal $(if $(WITHOUT_SPDLOG),,$(T)/exit_spdlog) $(T)/sanitized-asan $(T)/sanitized-tsan $(T)/setuid header-programs
+         $(T)/loaded_after $(T)/declared $(T)/declared-lazy $(T)/by_signal $(if $(WITHOUT_SPDLOG),,$(T)/exit_spdlog) $(T)/sanitized-asan $(T)/sanitized-tsan $(T)/setuid \
+         header-programs outside-programs
 
 $(T)/%: tests/programs/%.cc
 	@mkdir -p $(@D)
@@ -64,7 +65,7 @@ $(T)/primitive: $(PRIMITIVE_OBJECTS)
 	$(Q)$(CXX) $(VICTIM_FLAGS) $^ -o $@
 
 # Before glibc 2.34 dlsym is in a library of its own.
-$(T)/resume_pool $(T)/hostile $(T)/libatfork_log.so: VICTIM_LIBS := -ldl
+$(T)/resume_pool $(T)/hostile $(T)/namespaces $(T)/libatfork_log.so: VICTIM_LIBS := -ldl
 
 # OpenMP on libgomp.
 $(T)/quiesce_regions $(T)/learn_openmp: VICTIM_FLAGS += -fopenmp
@@ -128,6 +129,18 @@ $(T)/header-cc20: tests/programs/header.cpp
 # Before glibc 2.34 a static program with std::thread has all of libpthread or parts that do not fit.
 $(T)/header-cc17-static: tests/programs/header.cpp
 	$(Q)$(CXX) -std=c++17 $(HEADER_FLAGS) -static $< -o $@ -Wl,--whole-archive -lpthread -Wl,--no-whole-archive
+
+# What the shim cannot be loaded into. A compiler that is not there makes no program; the test says so.
+.PHONY: outside-programs
+outside-programs: $(T)/outside-static $(T)/outside-32 $(T)/outside-musl-static
+OUTSIDE = @mkdir -p $(@D); rm -f $@;
+$(T)/outside-static: tests/programs/outside.c
+	$(OUTSIDE) $(CC) -O2 -pthread -static $< -o $@ -Wl,--whole-archive -lpthread -Wl,--no-whole-archive
+$(T)/outside-32: tests/programs/outside.c
+	$(OUTSIDE) $(CC) -O2 -pthread -m32 -isystem /usr/include/$(shell uname -m)-linux-gnu $< -o $@ 2>$@.log \
+	  || echo "outside-32: not built: needs libc6-dev-i386 and lib32gcc-12-dev"
+$(T)/outside-musl-static: tests/programs/outside.c
+	$(OUTSIDE) musl-gcc -O2 -static $< -o $@ 2>$@.log || echo "outside-musl-static: not built: needs musl-tools"
 
 # --- unit tests: the engine inside one program, three times -------------------------------------------
 # Left out: what exports or decides for a process (interpose, load, doctor), the bridge into CPython

@@ -16,9 +16,14 @@ namespace {
 // dozen times.
 Nanoseconds following(Nanoseconds waited) { return waited + waited / 2; }
 
+// A look that comes so much later than planned that no load explains it: the process was stopped
+// (SIGSTOP, a debugger, a frozen cgroup), and so was what would have ended the wait.
+constexpr Nanoseconds kStopped = 500 * kMillisecond;
+
 void look_held(Thread& t) {
   WatchState& w = t.watch;
   const Nanoseconds time = now();
+  if (time - w.next > kStopped) w.since = time;  // when it was stopped is not known: anew
   const Nanoseconds waited = time - w.since;
   if (trigger::any()) trigger::still_blocked(t);
   if (waited < settings.grace) {

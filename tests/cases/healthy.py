@@ -15,10 +15,10 @@ QUICK = {"LATE_MS": 2600, "FORKMEND_THRESHOLD_MS": 1000, "FORKMEND_GRACE_MS": 20
 SOAK = {"LATE_MS": 36_000}
 
 
-def waits_well(t, mode, settings, *more):
-    expected = INTERRUPTED.get(mode, 0)
+def waits_well(t, mode, settings, *more, ends=INTERRUPTED):
+    expected = ends.get(mode, 0)
     programs = [t.start("healthy_waits", mode, *more, shim=shim, **settings) for shim in (False, True)]
-    without, with_shim = (program.wait(60) for program in programs)
+    without, with_shim = (program.wait(90) for program in programs)
     t.same("the end without the shim", without, expected)
     t.same("the end with it", with_shim, expected)
     t.check(not programs[1].stderr_lines, "on stderr: %r" % programs[1].stderr_lines[:3])

@@ -26,8 +26,9 @@ BESIDE = 6
 
 # Shortest first, so that what breaks is known early; unit tests before all.
 MODULES = ("unit", "header", "lockups", "primitives", "records", "raw_forks", "pools", "resume", "rerun", "declared", "by_signal", "exit",
-MODULES = ("forks", "libc_calls", "deadlines", "busy", "allocators", "healthy", "harmless_environment", "loading",
-           "reports", "python", "python_threads", "runtimes", "repro", "lint", "soak")
+           "forks", "libc_calls", "deadlines", "busy", "allocators", "healthy", "harmless_environment",
+           "harmless_programs", "loading", "reports", "python", "python_threads",
+           "runtimes", "repro", "lint", "soak")
 
 
 def main(argv) -> int:

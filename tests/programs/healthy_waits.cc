@@ -3,7 +3,7 @@
 // wait ends as it does without the shim.
 //
 //   healthy_waits MODE [pool]      LATE_MS=4000: when it comes; `pool`: the parent has a registered
-//   one
+//   one; STOP_MS: before that, the child is stopped (SIGSTOP) for so long and goes on
 //
 // Ended from outside: sem-handler sem-alarm sigwait sigsuspend pipe accept epoll poll select
 //   shared-sem shared-cond shared-robust wait-child
@@ -320,6 +320,12 @@ int main(int, char** arguments) {
   if (is(mode, "shared-robust")) pthread_mutex_lock(&shared->robust);
   const int before = victim::count_tasks();
   const pid_t child = victim::spawn([&] { return wait_well(mode); });
+  if (const long ms = victim::setting("STOP_MS", 0)) {
+    victim::wait_until_asleep(child);
+    kill(child, SIGSTOP);
+    pause_ms(ms);
+    kill(child, SIGCONT);
+  }
   if (needs_parent(mode)) {
     pause_ms(late_ms);
     end_wait(mode, child);

@@ -124,11 +124,10 @@ class Event {
   sem_t raised_;
 };
 
-// Waits until another thread of this process sleeps in the kernel. No event tells that, so it
-// looks.
+// Waits until another thread or process sleeps in the kernel. No event tells that, so it looks.
 inline void wait_until_asleep(pid_t tid) {
   char path[64], text[256];
-  snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+  snprintf(path, sizeof path, "/proc/%d/stat", tid);
   for (;;) {
     FILE* file = fopen(path, "re");
     if (file == nullptr) set_up_failed(path);
