@@ -69,6 +69,32 @@ for kind in OUTSIDE:
 for mode in ("switch", "fork", "handler"):
     test("harmless/contexts/" + mode, mode, beside="harmless")(lambda t, mode: as_without(t, "contexts", mode))
 
+# --- places and moments ----------------------------------------------------------------------------------------
+
+for place in ("once", "thread-local", "key", "at-exit", "fork-handlers", "fork-in-handler", "reused-handle", "generations",
+              "last-thread", "exec", "spawn", "no-privileges", "robust"):
+    test("harmless/anywhere/" + place, place, beside="harmless")(lambda t, place: as_without(t, "anywhere", place))
+
+# Looks as often as can be: each may be hit by a signal or a cancellation.
+LOOKS = {"FORKMEND_GRACE_MS": 1, "FORKMEND_THRESHOLD_MS": 3_600_000}
+
+
+def storm(t, kind, milliseconds, *where):
+    as_without(t, "storms", kind, str(milliseconds), *where, within=milliseconds / 1000 + 30, **LOOKS)
+
+
+for kind in ("signals", "cancels"):
+    for where in ((), ("child",)):
+        test("harmless/storm of %s%s" % (kind, " in a child" * len(where)), kind, 1000, *where, beside="storm")(storm)
+        test("soak/storm of %s%s" % (kind, " in a child" * len(where)), kind, 60_000, *where, soak=True, beside="storm-soak",
+             deadline=200)(storm)
+
+
+@test("harmless/handler posts in the middle of a child's first signal", beside="storm")
+def first_signal(t):
+    as_without(t, "storms", "first", "300", within=60)
+
+
 # --- stopped ---------------------------------------------------------------------------------------------------
 
 # Stopped for three times the threshold, in the middle of the wait; then what it waits for comes. As Linux has it, epoll_wait
