@@ -61,8 +61,8 @@ constexpr long kRefused[] = {SYS_openat,
 // that had not begun: process_vm_readv; and when a process creates its first thread, never again:
 // the others.
 constexpr long kAskedForAlways[] = {SYS_madvise, SYS_openat, SYS_process_vm_readv};
-constexpr long kAskedForAtFirst[] = {SYS_readlinkat, SYS_gettid, SYS_get_robust_list, SYS_faccessat,
-                                     SYS_getrandom};
+constexpr long kAskedForAtFirst[] = {SYS_readlinkat, SYS_gettid,    SYS_get_robust_list,
+                                     SYS_faccessat,  SYS_getrandom, SYS_membarrier};
 
 template <std::size_t N>
 bool holds(const long (&list)[N], long call) {
