@@ -59,9 +59,9 @@ Place place_of(const Thread& t) {
   }
 }
 
-// How long a fork may wait for those who are inside now; 0 if nobody is. Most such calls are over in
-// microseconds, but on a loaded machine a thread that runs needs its turn on a processor first. Who
-// is queued goes on when the others have.
+// How long a fork may wait for those who are inside now; 0 if nobody is. Most such calls are over
+// in microseconds, but on a loaded machine a thread that runs needs its turn on a processor first.
+// Who is queued goes on when the others have.
 Nanoseconds patience() {
   bool seen[4] = {};
   const Thread* self = threads::self();
