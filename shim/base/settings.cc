@@ -2,6 +2,8 @@
 
 #include <cstddef>
 
+#include "shim/base/glob.h"
+#include "shim/base/policy.h"
 #include "shim/base/text.h"
 
 namespace forkmend {
@@ -78,23 +80,49 @@ bool parse_orphans(std::string_view text) {
   return parse_choice(text, kNames, settings.orphans);
 }
 
-// One row a setting: the name, what is expected (for the line that says otherwise), the parser.
+bool parse_drain(std::string_view text) {
+  if (!parse_milliseconds(text, settings.drain)) return false;
+  return settings.drain_given = true;
+}
+
+bool is_policy_item(std::string_view item) {
+  std::string_view name;
+  Policy policy;
+  return parse_policy_item(item, name, policy);
+}
+
+// An empty list is a readable one: nothing is changed.
+bool parse_policies(const char* value) {
+  bool any = false, readable = false;
+  for_each_item(value, [&](std::string_view item) {
+    any = true;
+    readable = readable || is_policy_item(item);
+  });
+  if (any && !readable) return false;
+  settings.policy = value;
+  return true;
+}
+
+// One row a setting: the name, what is expected (for the line that says otherwise), the parser,
+// which changes nothing where it returns false; of a list, what an item has to be.
 struct Row {
   std::string_view name;
   std::string_view expected;
   bool (*parse)(const char* value);
+  bool (*readable)(std::string_view item) = nullptr;
 };
 
 constexpr std::string_view kMilliseconds = "milliseconds, 0 to 3600000";
+
+constexpr std::string_view kPolicyForm =
+    "NAME:POLICY with leave, report, quiesce, drain, callback, rerun, resume or eager";
+static_assert(kPolicyCount == 8, "name the new policy above");
 
 constexpr Row kRows[] = {
     {"on_lockup", "report, abort or exit:N", [](const char* v) { return parse_on_lockup(v); }},
     {"log", "quiet or info", [](const char* v) { return parse_log(v); }},
     {"orphans", "report, reset or abort", [](const char* v) { return parse_orphans(v); }},
-    {"drain_ms", kMilliseconds,
-     [](const char* v) {
-       return settings.drain_given = true, parse_milliseconds(v, settings.drain);
-     }},
+    {"drain_ms", kMilliseconds, [](const char* v) { return parse_drain(v); }},
     {"exit_ms", kMilliseconds, [](const char* v) { return parse_milliseconds(v, settings.exit); }},
     {"grace_ms", kMilliseconds,
      [](const char* v) { return parse_milliseconds(v, settings.grace); }},
@@ -102,7 +130,7 @@ constexpr Row kRows[] = {
      [](const char* v) { return parse_milliseconds(v, settings.threshold); }},
     {"inherit", "1 or 0", [](const char* v) { return parse_bool(v, settings.inherit); }},
     {"profiles", "", [](const char* v) { return settings.profiles = v, true; }},
-    {"policy", "", [](const char* v) { return settings.policy = v, true; }},
+    {"policy", kPolicyForm, parse_policies, is_policy_item},
     {"only", "", [](const char* v) { return settings.only = v, true; }},
     {"dir", "", [](const char* v) { return settings.dir = v, true; }},
     {"config", "", [](const char* v) { return settings.config = v, true; }},
@@ -121,8 +149,19 @@ bool apply_setting(std::string_view name, const char* value, SettingSource sourc
   for (std::size_t i = 0; i < kRowCount; i++) {
     if (name != kRows[i].name) continue;
     if (source == SettingSource::file && from_environment[i]) return true;
-    if (source == SettingSource::environment) from_environment[i] = true;
-    if (!kRows[i].parse(value)) problem(where, value, kRows[i].expected);
+    if (kRows[i].parse(value)) {
+      if (source == SettingSource::environment) from_environment[i] = true;
+    } else if (kRows[i].readable == nullptr) {
+      problem(where, value, {}, kRows[i].expected);
+    }
+    if (kRows[i].readable != nullptr) {
+      bool said = false;  // one line a value
+      for_each_item(value, [&](std::string_view item) {
+        if (said || kRows[i].readable(item)) return;
+        problem(where, value, item, kRows[i].expected);
+        said = true;
+      });
+    }
     return true;
   }
   return false;
@@ -138,7 +177,7 @@ void read_environment(char** environment, SettingProblem problem) {
     const std::string_view variable = entry.substr(0, equals);
     const char* value = *environment + equals + 1;
     if (variable == kPrefix) {  // FORKMEND=off
-      if (!parse_off(value)) problem(variable, value, "on or off");
+      if (!parse_off(value)) problem(variable, value, {}, "on or off");
       continue;
     }
     if (variable[kPrefix.size()] != '_') continue;  // FORKMENDER is somebody else's
@@ -147,7 +186,7 @@ void read_environment(char** environment, SettingProblem problem) {
     for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
     if (belongs_to_command(name)) continue;
     if (!apply_setting(name, value, SettingSource::environment, variable, problem))
-      problem(variable, value, "no such setting; see the README");
+      problem(variable, value, {}, "a known setting; see the README");
   }
 }
 

@@ -1,6 +1,8 @@
 // The settings: FORKMEND_* in the environment, [settings] of configuration files.
 //
-// Promises: read once; a value that cannot be read is one clear line, said once, and the default.
+// Promises: read once; a value that cannot be read is one clear line, said once, and counts as not
+// given: what comes next in the precedence holds, for the same setting and for all that ask whether
+// it was given. Of a list the items that can be read count.
 // Precedence: defaults < /etc/forkmend.toml < FORKMEND_CONFIG < environment.
 // Does not: allocate, or touch the environment.
 #pragma once
@@ -40,13 +42,14 @@ extern FORKMEND_HIDDEN Settings settings;
 
 enum class SettingSource : std::uint8_t { environment, file };
 
-// Where a bad value came from; `where` is "FORKMEND_X" or "file:line".
+// Where a bad value came from; `where` is "FORKMEND_X" or "file:line", `item` what of a list cannot
+// be read (empty: the whole value).
 using SettingProblem = void (*)(std::string_view where, std::string_view value,
-                                std::string_view expected);
+                                std::string_view item, std::string_view expected);
 
 // Sets one setting by its short name (lower case, without prefix: "drain_ms"). `value` must outlive
 // the process when it is text (environment strings do; the caller copies those of files).
-// Returns false if there is no setting of this name. What the environment has set, a file cannot
+// Returns false if there is no setting of this name. What the environment has given, a file cannot
 // change.
 bool apply_setting(std::string_view name, const char* value, SettingSource source,
                    std::string_view where, SettingProblem problem);

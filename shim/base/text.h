@@ -20,6 +20,8 @@ class TextSpan {
   TextSpan& format(fmt::format_string<Args...> format, Args&&... args) {
     return vformat(format, fmt::make_format_args(args...));
   }
+  // The formatting itself, compiled once (text.cc) and not in each unit that has something to say.
+  TextSpan& vformat(fmt::string_view format, fmt::format_args args);
   TextSpan& append(std::string_view text) {
     const std::size_t n = text.size() < capacity_ - size_ ? text.size() : capacity_ - size_;
     for (std::size_t i = 0; i < n; i++) data_[size_ + i] = text[i];
@@ -48,9 +50,6 @@ class TextSpan {
   std::string_view view() const { return {data_, size_}; }
 
  private:
-  // The formatting itself, compiled once (text.cc) and not in each unit that has something to say.
-  TextSpan& vformat(fmt::string_view format, fmt::format_args args);
-
   void advance(std::size_t n) {
     if (n > capacity_ - size_) {
       truncated_ = true;

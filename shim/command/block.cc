@@ -31,7 +31,7 @@ std::string short_time(const std::string& time, const std::string& reference) {
 }
 
 double seconds_between(std::int64_t from, std::int64_t to) {
-  return static_cast<double>(to - from) / 1e9;
+  return static_cast<double>(to) / 1e9 - static_cast<double>(from) / 1e9;
 }
 
 // Gathers sections: a label, then lines beneath each other.
@@ -118,7 +118,8 @@ std::string lost_names(const Event& event, bool& plural) {
       !first.runtime.empty() &&
       std::all_of(event.lost.begin(), event.lost.end(),
                   [&](const LostThread& lost) { return lost.runtime == first.runtime; });
-  if (one_runtime) return fmt::format("{} threads of {}", event.lost_total, first.runtime);
+  if (one_runtime)
+    return fmt::format("{} threads of {}", event.lost_total, printable(first.runtime));
   return fmt::format("{} threads, {} among them", event.lost_total, lost_name(event, first));
 }
 
@@ -244,7 +245,7 @@ std::string lost_line(const Event& event, const Analysis& analysis, const LostGr
       group.members.size() == 1
           ? fmt::format("{} (tid {}", quoted(lost.name), tids)
           : fmt::format("{} threads {} (tids {}", group.members.size(), quoted(lost.name), tids);
-  if (event.fork_parent != 0 && lost.generation + 1 == event.process.generation) {
+  if (event.fork_parent != 0 && std::int64_t{lost.generation} + 1 == event.process.generation) {
     out += fmt::format(" of {}", event.fork_parent);
   }
   out += ")";

@@ -208,34 +208,34 @@ std::string joined_names(const SeenRuntime& runtime) {
 
 int percent(int part, int whole) { return whole == 0 ? 0 : (100 * part + whole / 2) / whole; }
 
-void print(const std::string& line) { std::fputs((line + "\n").c_str(), stdout); }
+void print_line(const std::string& line) { print(line + "\n"); }
 
 void print_runtime(const SeenRuntime& runtime, const std::vector<KnownProfile>& known) {
   const Style style = Style::of(stdout);
-  print(fmt::format("{}  {} named {}", style.bold(printable(runtime.library)),
-                    counted(runtime.tids.size(), "thread"), joined_names(runtime)));
+  print_line(fmt::format("{}  {} named {}", style.bold(printable(runtime.library)),
+                         counted(runtime.tids.size(), "thread"), joined_names(runtime)));
   std::size_t count = 0;
   for (const auto& [wait, looks] : most_frequent(runtime.waits)) {
     if (count++ == kMostListed) break;
-    print(fmt::format("    {:>3} %  in {}", percent(looks, runtime.looks), printable(wait)));
-    print(fmt::format("           ended by {}", ended_by(wait)));
+    print_line(fmt::format("    {:>3} %  in {}", percent(looks, runtime.looks), printable(wait)));
+    print_line(fmt::format("           ended by {}", ended_by(wait)));
   }
   if (runtime.running > 0)
-    print(fmt::format("    {:>3} %  running", percent(runtime.running, runtime.looks)));
+    print_line(fmt::format("    {:>3} %  running", percent(runtime.running, runtime.looks)));
   if (runtime.interpreter) {
-    print("    started by Python code: its module is the runtime, not a library");
+    print_line("    started by Python code: its module is the runtime, not a library");
     return;
   }
   if (const Profile* profile = known_profile(runtime, known)) {
-    print(fmt::format("    profile {}, policy {}: {}", profile->name,
-                      kPolicyNames[static_cast<std::size_t>(profile->policy)],
-                      profile->opt_in != 0
-                          ? fmt::format("FORKMEND_PROFILES=+{} switches it on", profile->name)
-                          : "nothing to write"));
+    print_line(fmt::format("    profile {}, policy {}: {}", profile->name,
+                           kPolicyNames[static_cast<std::size_t>(profile->policy)],
+                           profile->opt_in != 0
+                               ? fmt::format("FORKMEND_PROFILES=+{} switches it on", profile->name)
+                               : "nothing to write"));
     return;
   }
-  print("");
-  print(profile_text(runtime));
+  print_line("");
+  print_line(profile_text(runtime));
 }
 
 }  // namespace
@@ -346,8 +346,8 @@ int learn(const std::vector<std::string>& words, int seconds) {
     if (errno != EINTR) throw UserError(fmt::format("waitpid: {}", std::strerror(errno)));
   }
   if (seen.empty()) {
-    print(fmt::format("no threads but main threads were seen, in {}",
-                      counted(static_cast<std::size_t>(looks), "look")));
+    print_line(fmt::format("no threads but main threads were seen, in {}",
+                           counted(static_cast<std::size_t>(looks), "look")));
   }
   for (const SeenRuntime& runtime : seen) print_runtime(runtime, known);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -3,30 +3,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
+#include "shim/base/printable.h"
+
 namespace forkmend::command {
-namespace {
-
-// Length of the UTF-8 character at the start of `text`, or 0 if there is none.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  const unsigned char second = byte(1);
-  const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-  const bool outside = (first == 0xed && second > 0x9f) || (first == 0xf4 && second > 0x8f);
-  return overlong || outside ? 0 : length;
-}
-
-}  // namespace
-
 Style Style::of(std::FILE* stream) {
   const char* const no_color = std::getenv("NO_COLOR");
   const char* const term = std::getenv("TERM");
@@ -41,19 +24,33 @@ std::string Style::wrap(const char* code, std::string_view text) const {
 
 std::string printable(std::string_view text) {
   std::string out;
+  for_each_printable(text, [&](std::string_view piece) { out += piece; });
+  return out;
+}
+
+std::string shown(std::string_view text, bool colours) {
+  constexpr std::string_view kStyles[] = {"\033[1m",  "\033[2m",  "\033[1;31m",
+                                          "\033[32m", "\033[33m", "\033[0m"};
+  std::string out;
   while (!text.empty()) {
-    const auto first = static_cast<unsigned char>(text.front());
-    std::size_t length = utf8_length(text);
-    const bool c1 = length == 2 && first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0;
-    if (length == 0 || c1 || first < 0x20 || first == 0x7f) {
-      length = c1 ? 2 : 1;
-      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[length - 1]));
-    } else {
-      out += text.substr(0, length);
+    const std::size_t plain = std::min(text.find_first_of("\033\n"), text.size());
+    out += printable(text.substr(0, plain));
+    text.remove_prefix(plain);
+    if (text.empty()) break;
+    std::size_t passes = text.front() == '\n' ? 1 : 0;
+    for (const std::string_view style : kStyles) {
+      if (colours && text.substr(0, style.size()) == style) passes = style.size();
     }
-    text.remove_prefix(length);
+    out += passes > 0 ? std::string(text.substr(0, passes)) : printable(text.substr(0, 1));
+    text.remove_prefix(std::max<std::size_t>(passes, 1));
   }
   return out;
+}
+
+void print(std::string_view text) {
+  static const bool colours = Style::of(stdout).has_colours();
+  const std::string out = shown(text, colours);
+  std::fwrite(out.data(), 1, out.size(), stdout);
 }
 
 void complain(std::string_view who, std::string_view text) {

@@ -14,6 +14,8 @@ class Style {
   explicit Style(bool colours) : colours_(colours) {}
   static Style of(std::FILE* stream);
 
+  bool has_colours() const { return colours_; }
+
   std::string bold(std::string_view text) const { return wrap("1", text); }
   std::string dim(std::string_view text) const { return wrap("2", text); }
   std::string red(std::string_view text) const { return wrap("1;31", text); }
@@ -29,6 +31,13 @@ class Style {
 // are not UTF-8 appear as \xNN. Names of threads and programs are chosen by the programs reported
 // on, not by the person who reads.
 std::string printable(std::string_view text);
+
+// Writes to stdout: the only way there. Whatever escapes a caller forgot to make printable are made
+// so here; newlines and the sequences that Style writes, where it may, pass.
+void print(std::string_view text);
+
+// What `print` writes, for a stream with or without colours.
+std::string shown(std::string_view text, bool colours);
 
 // One line on stderr: "who: text".
 void complain(std::string_view who, std::string_view text);

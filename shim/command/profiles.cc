@@ -12,7 +12,7 @@
 namespace forkmend::command {
 namespace {
 
-void print(const std::string& line) { std::fputs((line + "\n").c_str(), stdout); }
+void print_line(const std::string& line) { print(line + "\n"); }
 
 const char* policy_name(const Profile& profile) {
   return kPolicyNames[static_cast<std::size_t>(profile.policy)];
@@ -39,10 +39,11 @@ int list_profiles() {
   for (const KnownProfile& known : profiles) {
     const Profile& profile = known.profile;
     const bool measured = profile.measured[0] != '\0';
-    print(fmt::format("{}  {:<8}  {}  {}", style.bold(fmt::format("{:<{}}", profile.name, width)),
-                      policy_name(profile), known.origin,
-                      measured ? fmt::format("measured with {}", printable(profile.measured))
-                               : std::string("not measured")));
+    print_line(fmt::format("{}  {:<8}  {}  {}",
+                           style.bold(fmt::format("{:<{}}", profile.name, width)),
+                           policy_name(profile), printable(known.origin),
+                           measured ? fmt::format("measured with {}", printable(profile.measured))
+                                    : std::string("not measured")));
   }
   for (const std::string& problem : problems) complain("forkmend profiles", problem);
   return problems.empty() ? 0 : kExitFound;
@@ -66,7 +67,7 @@ int show_profile(const std::string& name) {
   const auto row = [&](const char* label, const std::string& text) {
     std::string head = label;
     for (const std::string& line : wrapped(printable(text), 84)) {
-      print(style.bold(fmt::format("{:<12}", head)) + line);
+      print_line(style.bold(fmt::format("{:<12}", head)) + line);
       head.clear();
     }
   };
@@ -103,8 +104,9 @@ int check_profiles(const std::vector<std::string>& paths) {
       for (const ProfileProblem& problem : read.problems) problems.push_back(problem.message());
       if (!read.problems.empty()) continue;
       ++files;
-      print(fmt::format("{}: {}, {}", printable(file), counted(read.profiles.size(), "profile"),
-                        counted(read.settings.size(), "setting")));
+      print_line(fmt::format("{}: {}, {}", printable(file),
+                             counted(read.profiles.size(), "profile"),
+                             counted(read.settings.size(), "setting")));
     }
   }
   std::fflush(stdout);

@@ -19,7 +19,6 @@ namespace {
 
 constexpr std::size_t kIdSize = 6;  // of a lockup's id, in hexadecimal digits
 
-void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 int as_pid(const std::string& text) {
   int pid = 0;
@@ -73,7 +72,8 @@ class Report {
   }
 
   static void print_json(const nlohmann::json& line) {
-    print(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    // ASCII alone: what is not (C1 among it) as \uNNNN, which a terminal does not obey.
+    print(line.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + "\n");
   }
 
   void print_json(const Event& event) {
@@ -100,7 +100,7 @@ class Report {
           std::filesystem::exists(directory_)
               ? "no lockup was reported there"
               : "it does not exist: no process has reported anything, or FORKMEND_DIR differs";
-      print(fmt::format("forkmend: {}: {}\n", directory_, why));
+      print(fmt::format("forkmend: {}: {}\n", printable(directory_), why));
       return;
     }
     for (const Event* event : found) print(list_row(*event, style_) + "\n");
@@ -187,7 +187,7 @@ class Report {
       print_full(*newest);
       return;
     }
-    print(fmt::format("\nno lockup of process {} in {}\n", pid, directory_));
+    print(fmt::format("\nno lockup of process {} in {}\n", pid, printable(directory_)));
     for (const Event* event : here) print("  " + other_row(*event) + "\n");
   }
 

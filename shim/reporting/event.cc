@@ -12,6 +12,9 @@
 namespace forkmend {
 namespace {
 
+// Of a value, and of what is wrong with a file: the end of the line says what to do.
+constexpr std::size_t kShown = 100;
+constexpr std::size_t kShownProblem = 400;
 constexpr int kMostThreads = 16;  // a pool that misses the deadline does so for one reason
 
 // "in pthread_mutex_lock", "running libfoo.so+0x1234", "in system call 0 of libc.so.6+0x…".
@@ -80,28 +83,31 @@ void write_event(std::string_view kind, Write&& write) {
   });
 }
 
+const char* cut(std::string_view value) { return value.size() > kShown ? "..." : ""; }
+
 }  // namespace
 
-void report_setting(std::string_view where, std::string_view value, std::string_view expected) {
+void report_setting(std::string_view where, std::string_view value, std::string_view item,
+                    std::string_view expected) {
   if (threads::generation.load() != 0) return;
   own_stack::run_large([&] {
     if (parent_has_said(where, value)) return;
-    Text<1024> line;
+    Message<1024> line;
     line.format("forkmend: {}", where);
-    if (!value.empty()) line.format("={}", value);
-    line.format(": expected {}; the default is used", expected);
-    line.end_line();
-    write_to_stderr(line.view());
+    if (!value.empty()) line.format("={}{}", value.substr(0, kShown), cut(value));
+    if (!item.empty() && item != value)
+      line.format(": \"{}{}\"", item.substr(0, kShown), cut(item));
+    line.format(": expected {}; it is ignored", expected).write();
   });
 }
 
 void report_file_problem(std::string_view where, std::string_view text) {
   if (threads::generation.load() != 0) return;
   own_stack::run([&] {
-    Text<1024> line;
-    line.format("forkmend: {}: {}; it is ignored", where, text);
-    line.end_line();
-    write_to_stderr(line.view());
+    Message<1024> line;
+    line.format("forkmend: {}: {}{}; it is ignored", where, text.substr(0, kShownProblem),
+                text.size() > kShownProblem ? "..." : "");
+    line.write();
   });
 }
 

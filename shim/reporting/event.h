@@ -10,8 +10,8 @@
 #include <string_view>
 
 #include "shim/base/clock.h"
+#include "shim/base/message.h"
 #include "shim/base/own_stack.h"
-#include "shim/base/stderr.h"
 #include "shim/base/syscall.h"
 #include "shim/base/text.h"
 
@@ -22,19 +22,18 @@ struct Thread;
 
 // A line on stderr: "forkmend[PID]: ...". For FORKMEND_LOG=info; the caller tests the setting.
 template <class... Args>
-void say(fmt::format_string<Args...> format, Args&&... args) {
+void say(fmt::format_string<MessageArgument<Args>...> format, const Args&... args) {
   own_stack::run([&] {
-    Text<1024> line;
-    line.format("forkmend[{}]: ", sys::getpid());
-    line.format(format, static_cast<Args&&>(args)...);
-    line.end_line();
-    write_to_stderr(line.view());
+    Message<1024> line;
+    line.format("forkmend[{}]: ", sys::getpid()).format(format, args...).write();
   });
 }
 
-// A setting that cannot be read: where, what, what is expected. On stderr, unless the process that
-// started this one has the same environment and has said it already.
-void report_setting(std::string_view where, std::string_view value, std::string_view expected);
+// A setting that cannot be read, or an item of one: where, its whole value, the item (or empty),
+// what is expected. On stderr, unless the process that started this one has the same environment
+// and has said it already.
+void report_setting(std::string_view where, std::string_view value, std::string_view item,
+                    std::string_view expected);
 
 // A configuration file, or a line of it, that cannot be used: said in the same way.
 void report_file_problem(std::string_view where, std::string_view text);

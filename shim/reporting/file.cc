@@ -7,10 +7,10 @@
 #include <sys/stat.h>
 
 #include "shim/base/directory.h"
+#include "shim/base/message.h"
 #include "shim/base/output.h"
 #include "shim/base/settings.h"
 #include "shim/base/spinlock.h"
-#include "shim/base/stderr.h"
 #include "shim/base/syscall.h"
 #include "shim/reporting/modules.h"
 #include "shim/reporting/process.h"
@@ -217,13 +217,10 @@ void say_refused(std::string_view path, std::string_view problem, bool is_lockup
   std::uint64_t hash = 0xcbf29ce484222325u;
   for (const char c : problem) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
   if (storm::count(hash) != 1) return;
-  Text<1024> line;
-  line.format("forkmend[{}]: no report file: ", sys::getpid());
-  for (const char c : path.substr(0, path.find('\0')))
-    line.append(static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c);
-  line.append(' ').append(problem);
-  line.end_line();
-  write_to_stderr(line.view());
+  Message<1024> line;
+  line.format("forkmend[{}]: no report file: {} {}", sys::getpid(), path.substr(0, path.find('\0')),
+              problem);
+  line.write();
 }
 
 }  // namespace

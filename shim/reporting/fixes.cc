@@ -76,7 +76,7 @@ void write(Json& json, const Judgement& judgement) {
   json.close(']');
 }
 
-void append(TextSpan& out, const Judgement& judgement) {
+void append(MessageSpan& out, const Judgement& judgement) {
   const char* last = "";
   for_each_fix(judgement, [&](const Fix& fix) {
     const char* label = fix.setting != nullptr ? "FIX NOW" : "FIX CODE";

@@ -4,12 +4,13 @@
 // beside it.
 #pragma once
 
+#include "shim/base/message.h"
 #include "shim/reporting/json.h"
 #include "shim/waiting/proof.h"
 
 namespace forkmend::fixes {
 
-void write(Json& json, const Judgement& judgement);      // "fixes":[…]
-void append(TextSpan& out, const Judgement& judgement);  // FIX NOW and FIX CODE lines
+void write(Json& json, const Judgement& judgement);         // "fixes":[…]
+void append(MessageSpan& out, const Judgement& judgement);  // FIX NOW and FIX CODE lines
 
 }  // namespace forkmend::fixes

@@ -1,27 +1,8 @@
 #include "shim/reporting/json.h"
 
+#include "shim/base/printable.h"
+
 namespace forkmend {
-namespace {
-
-// Length of the UTF-8 sequence that starts `text`, 0 where it is not one (RFC 3629, without the
-// checks for overlong forms: a reader replaces those).
-std::size_t utf8_length(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text[0]);
-  const std::size_t length = lead < 0x80   ? 1
-                             : lead < 0xc2 ? 0
-                             : lead < 0xe0 ? 2
-                             : lead < 0xf0 ? 3
-                             : lead < 0xf5 ? 4
-                                           : 0;
-  if (length == 0 || length > text.size()) return 0;
-  for (std::size_t i = 1; i < length; i++) {
-    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
-  }
-  return length;
-}
-
-}  // namespace
-
 void Json::quote(std::string_view text) {
   out_.append('"');
   while (!text.empty()) {
@@ -31,8 +12,9 @@ void Json::quote(std::string_view text) {
       out_.append("\\ufffd");
     } else if (c == '"' || c == '\\') {
       out_.append('\\').append(c);
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      out_.format("\\u{:04x}", static_cast<unsigned>(c));
+    } else if (is_control(text, length)) {
+      // Of C1 the second byte is the character's number.
+      out_.format("\\u{:04x}", static_cast<unsigned char>(text[length - 1]));
     } else {
       out_.append(text.substr(0, length));
     }

@@ -1,7 +1,8 @@
 // JSON into a text of fixed size.
 //
-// Promises: no allocation; strings are escaped and what is not UTF-8 is replaced, so that a line
-// can be read whatever a path or a thread name holds. Does not: check that objects and arrays are
+// Promises: no allocation; strings are escaped, control characters (C1 as well) among them, and
+// what is not UTF-8 is replaced, so that a line can be read and printed whatever a path or a thread
+// name holds. Does not: check that objects and arrays are
 // balanced (the tests do).
 #pragma once
 

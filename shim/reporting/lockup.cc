@@ -6,11 +6,11 @@
 #include <termios.h>
 
 #include "shim/base/glob.h"
+#include "shim/base/message.h"
 #include "shim/base/own_stack.h"
 #include "shim/base/settings.h"
 #include "shim/base/signals.h"
 #include "shim/base/spinlock.h"
-#include "shim/base/stderr.h"
 #include "shim/forking/protocol.h"
 #include "shim/locks/held.h"
 #include "shim/locks/layout.h"
@@ -306,7 +306,7 @@ void write_event(Report& report) {
   report.written = report_file::write_line(line.view(), true);
 }
 
-void append_place(TextSpan& out, const void* address) {
+void append_place(MessageSpan& out, const void* address) {
   const modules::Module* m = modules::find(address);
   if (m == nullptr) {
     out.format("{}", address);
@@ -316,7 +316,7 @@ void append_place(TextSpan& out, const void* address) {
 }
 
 // "statsig's threads", or the one lost thread in question.
-void append_who(TextSpan& out, const Judgement& judgement) {
+void append_who(MessageSpan& out, const Judgement& judgement) {
   if (judgement.culprit != nullptr && judgement.verdict == Verdict::certain) {
     out.format("\"{}\" (tid {})", thread_name(*judgement.culprit), judgement.culprit->tid.load());
   } else if (judgement.runtime != nullptr) {
@@ -328,7 +328,7 @@ void append_who(TextSpan& out, const Judgement& judgement) {
 
 void write_one_line(const Report& report) {
   const Thread& t = report.waiter;
-  Text<1024> line;
+  Message<1024> line;
   line.format("forkmend[{}]: lockup {} {}: {} in {}", sys::getpid(), report.id,
               verdict_name(report.judgement.verdict), thread_name(t), call_name(t.wait));
   if (report.python.innermost.size() > 0) line.format(" ({})", report.python.innermost.view());
@@ -337,8 +337,7 @@ void write_one_line(const Report& report) {
   line.format(", lost at fork from {}", forking::origin().parent_pid);
   if (report.written) line.format("; fix and stacks: forkmend report {}", report.id);
   if (report.seen > 3) line.format(" (seen {} times)", report.seen);
-  line.end_line();
-  write_to_stderr(line.view());
+  line.write();
 }
 
 void write_block(const Report& report) {
@@ -346,13 +345,14 @@ void write_block(const Report& report) {
   const Judgement& judgement = report.judgement;
   const forking::Origin& origin = forking::origin();
   char buffer[kBlockSize];
-  TextSpan out(buffer, kBlockSize);
-  out.format("forkmend: LOCKUP {} {}  [{}]  ", verdict_name(judgement.verdict), report.id,
-             sys::getpid());
-  append_utc(out, now(CLOCK_REALTIME));
-  out.format("\n  {} waits for ever in {}: ", thread_name(t), call_name(t.wait));
+  MessageSpan out(buffer, kBlockSize);
+  Text<32> time;
+  append_utc(time, now(CLOCK_REALTIME));
+  out.format("forkmend: LOCKUP {} {}  [{}]  {}\n", verdict_name(judgement.verdict), report.id,
+             sys::getpid(), time.view());
+  out.format("  {} waits for ever in {}: ", thread_name(t), call_name(t.wait));
   append_who(out, judgement);
-  out.append(" did not survive fork().\n\n");
+  out.format(" did not survive fork().\n\n");
   out.format("PROCESS   {}, forked from {}, generation {}\n", sys::getpid(), origin.parent_pid,
              threads::generation.load());
   if (origin.python_file[0] != '\0')
@@ -368,8 +368,9 @@ void write_block(const Report& report) {
     if (!concerns(lost, judgement)) return true;
     out.format("\n{:10}\"{}\" (tid {} of {}); at the fork: ", shown == 0 ? "LOST" : "",
                thread_name(lost), lost.tid.load(), origin.parent_pid);
-    append_activity(out, lost);
-    out.append(' ');
+    Text<32> activity;
+    append_activity(activity, lost);
+    out.format("{} ", activity.view());
     append_place(out, lost.wait.call.load() == WaitCall::none
                           ? reinterpret_cast<const void*>(lost.start)
                           : lost.wait.caller);
@@ -377,7 +378,7 @@ void write_block(const Report& report) {
   });
   for (int i = 0; i < judgement.count; i++)
     out.format("\n{:10}{}", i == 0 ? "EVIDENCE" : "", judgement.text[i].view());
-  out.append("\nRUNTIME   ");
+  out.format("\nRUNTIME   ");
   if (judgement.runtime != nullptr) {
     out.format("{}: profile {}, policy {}", judgement.runtime->name,
                judgement.runtime->profile_origin,
@@ -387,9 +388,7 @@ void write_block(const Report& report) {
   }
   fixes::append(out, judgement);
   if (report.written) out.format("\nMORE      forkmend report {}", report.id);
-  out.append('\n');
-  out.end_line();
-  write_to_stderr(out.view());
+  out.format("\n").write();
 }
 
 bool stderr_is_terminal() {
@@ -447,12 +446,11 @@ void report_on_own_stack(Thread& t, const Judgement& judgement) {
 
 // In a few hundred bytes of the program's stack, which may be all that is left of it.
 void report_without_memory(const Thread& t, const Judgement& judgement) {
-  Text<256> line;
+  Message<256> line;  // without fmt, which needs more
   line.append("forkmend: lockup ").append(verdict_name(judgement.verdict)).append(": ");
   line.append(thread_name(t)).append(" in ").append(call_name(t.wait.call.load()));
   line.append(" waits for a thread that was lost at fork; no memory for a report");
-  line.end_line();
-  write_to_stderr(line.view());
+  line.write();
 }
 
 }  // namespace

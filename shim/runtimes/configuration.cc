@@ -44,14 +44,10 @@ int setting_text_used;
 std::atomic<bool> done{false};
 std::atomic<bool> some_resume{false}, some_resume_by_name{false};  // as of load()
 
-void report_problem(std::string_view where, std::string_view value, std::string_view expected) {
-  report_setting(where, value, expected);
-}
-
 void on_profile(void*, const Profile& profile, const char* file) {
   Files* kept = files.get();
   if (kept == nullptr || loaded_count == kMaxLoaded) {
-    report_setting(file, profile.name, "at most 64 profiles from files; this one is ignored");
+    report_setting(file, profile.name, {}, "at most 64 profiles from files");
     return;
   }
   Loaded& slot = kept->loaded[loaded_count++];
@@ -65,14 +61,14 @@ void on_setting(void*, const char* name, const char* value, const char* file, in
   where.format("{}:{}", file, line);
   Files* all = files.get();
   if (all == nullptr || setting_text_used + size > kSettingText) {
-    report_setting(where.view(), name, "less than 4 KiB of settings in files; ignored");
+    report_setting(where.view(), name, {}, "less than 4 KiB of settings in files");
     return;
   }
   char* kept = all->setting_text + setting_text_used;
   memcpy(kept, value, size);
   setting_text_used += static_cast<int>(size);
-  if (!apply_setting(name, kept, SettingSource::file, where.view(), report_problem))
-    report_setting(where.view(), name, "a known setting; see the README");
+  if (!apply_setting(name, kept, SettingSource::file, where.view(), report_setting))
+    report_setting(where.view(), name, {}, "a known setting; see the README");
 }
 
 void on_problem(void*, const char* file, int line, const char* text) {
@@ -138,7 +134,8 @@ void add_python(std::string_view item) {
 }
 
 void read_profiles_setting() {
-  for_each_item(settings.profiles, [](std::string_view item) {
+  bool said = false;  // one line a value
+  for_each_item(settings.profiles, [&](std::string_view item) {
     if (item.front() == '-') return;
     if (item.front() == '+') item.remove_prefix(1);
     if (item.substr(0, kPythonPrefix.size()) == kPythonPrefix) return add_python(item);
@@ -152,28 +149,10 @@ void read_profiles_setting() {
     for (const Profile& profile : kBuiltIn) {
       if (item == profile.name) return;
     }
-    report_setting("FORKMEND_PROFILES", item,
+    if (said) return;
+    said = true;
+    report_setting("FORKMEND_PROFILES", settings.profiles, item,
                    "+NAME or -NAME of a profile, +python:MODULE, a .toml file or a directory");
-  });
-}
-
-// An item of FORKMEND_POLICY: false if it is not NAME:POLICY.
-bool parse_policy_item(std::string_view item, std::string_view& name, Policy& policy) {
-  const std::size_t colon = item.rfind(':');
-  if (colon == std::string_view::npos) return false;
-  name = item.substr(0, colon);
-  return parse_policy(item.substr(colon + 1), policy);
-}
-
-void check_policy_setting() {
-  Text<256> forms;
-  for (const char* policy : kPolicyNames)
-    forms.append(forms.view().empty() ? "NAME:" : ", NAME:").append(policy);
-  for_each_item(settings.policy, [&](std::string_view item) {
-    std::string_view name;
-    Policy policy;
-    if (!parse_policy_item(item, name, policy))
-      report_setting("FORKMEND_POLICY", item, forms.view());
   });
 }
 
@@ -244,21 +223,10 @@ void read_all() {
     read_file(kSystemFile);
   if (settings.config[0] != '\0') read_file(settings.config);
   read_profiles_setting();
-  check_policy_setting();
   see_who_resumes();
 }
 
 }  // namespace
-
-bool parse_policy(std::string_view text, Policy& out) {
-  for (int i = 0; i < kPolicyCount; i++) {
-    if (text == kPolicyNames[i]) {
-      out = static_cast<Policy>(i);
-      return true;
-    }
-  }
-  return false;
-}
 
 void load() {
   if (done.exchange(true)) return;

@@ -54,6 +54,4 @@ bool resumes_by_thread_name();
 // The policy in force for a runtime called `name` (FORKMEND_POLICY), else `fallback`.
 Policy policy_for(std::string_view name, Policy fallback);
 
-bool parse_policy(std::string_view text, Policy& out);
-
 }  // namespace forkmend::configuration

@@ -9,31 +9,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shim/base/policy.h"
+
 namespace forkmend {
-
-// What is done for a runtime. The names are those of the settings and the profile files.
-enum class Policy : std::uint8_t {
-  leave,     // known to heal itself: never touched, never reported
-  report,    // watched and reported only
-  quiesce,   // its own pause is called before fork
-  drain,     // fork waits for the safepoint
-  callback,  // drain, and the runtime's own respawn function at the first enqueue
-  rerun,     // drain, and its threads begin again in the child at the first enqueue
-  resume,    // drain, and its threads go on in the child at the first enqueue
-  eager,     // callback or resume at once, in the child: no trigger is visible
-};
-
-inline constexpr int kPolicyCount = 8;
-inline constexpr const char* kPolicyNames[kPolicyCount] = {
-    "leave", "report", "quiesce", "drain", "callback", "rerun", "resume", "eager"};
-
-// Whether a runtime's threads go on in the child.
-constexpr bool resumes(Policy policy) {
-  return policy == Policy::resume || policy == Policy::eager;
-}
-
-// Whether its threads are made anew in the child, on stacks that outlive them.
-constexpr bool makes_anew(Policy policy) { return resumes(policy) || policy == Policy::rerun; }
 
 // Limits of one profile. A profile file that exceeds one is refused with the line and the limit.
 inline constexpr std::size_t kProfileNameSize = 64;     // "python:" and a dotted module name

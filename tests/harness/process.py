@@ -129,7 +129,7 @@ class Process:
 
 def session_of(pid: int) -> int:
     try:
-        stat = Path("/proc/%d/stat" % pid).read_text()
+        stat = Path("/proc/%d/stat" % pid).read_text(errors="replace")
     except OSError:
         return -1
     fields = stat[stat.rindex(")") + 2 :].split()
@@ -156,7 +156,7 @@ def describe_session(session: int) -> str:
 
 
 def _state(task: Path) -> str:
-    stat = (task / "stat").read_text()
+    stat = (task / "stat").read_text(errors="replace")
     return stat[stat.rindex(")") + 2]
 
 

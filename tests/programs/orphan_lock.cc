@@ -1,6 +1,8 @@
 // A thread holds a lock at the fork; the child wants it.
 //
-//   orphan_lock normal|recursive|errorcheck|adaptive|robust|c11|rwlock-write|rwlock-read
+//   orphan_lock normal|recursive|errorcheck|adaptive|robust|c11|rwlock-write|rwlock-read [NAME]
+//
+// NAME: the thread's, at most 15 bytes of any value.
 //
 // Without the shim the child waits for ever. With it: a certain lockup (cause orphaned-lock), or
 // with FORKMEND_ORPHANS=reset the lock opens and the child goes on to 0.
@@ -69,7 +71,7 @@ int main(int, char** arguments) {
   victim::Event held;
   pid_t tid = 0;
   std::thread holder([&] {
-    pthread_setname_np(pthread_self(), "holder");
+    pthread_setname_np(pthread_self(), arguments[2] != nullptr ? arguments[2] : "holder");
     // Of a read-write lock the writer is the one that holds it, whatever the child wants.
     take(is(kind, "rwlock-read") ? "rwlock-write" : kind);
     tid = gettid();

@@ -10,6 +10,7 @@
 
 #include "shim/base/glob.h"
 #include "shim/base/mapping.h"
+#include "shim/base/message.h"
 #include "shim/base/own_stack.h"
 #include "shim/base/settings.h"
 #include "shim/base/spinlock.h"
@@ -31,8 +32,10 @@ namespace {
 
 std::vector<std::string> problems;
 
-void note_problem(std::string_view where, std::string_view value, std::string_view expected) {
-  problems.push_back(std::string(where) + "|" + std::string(value) + "|" + std::string(expected));
+void note_problem(std::string_view where, std::string_view value, std::string_view item,
+                  std::string_view expected) {
+  problems.push_back(std::string(where) + "|" + std::string(value) + "|" + std::string(item) + "|" +
+                     std::string(expected));
 }
 
 void read(std::vector<std::string> variables) {
@@ -91,6 +94,51 @@ TEST_CASE("settings: a value that cannot be read is one problem, and the default
   }
 }
 
+TEST_CASE("settings: a value that cannot be read counts as not given") {
+  struct {
+    const char *variable, *name, *in_file;
+  } kCases[] = {{"FORKMEND_DRAIN_MS=abc", "drain_ms", "7"},
+                {"FORKMEND_EXIT_MS=abc", "exit_ms", "7"},
+                {"FORKMEND_GRACE_MS=-1", "grace_ms", "7"},
+                {"FORKMEND_THRESHOLD_MS=", "threshold_ms", "7"},
+                {"FORKMEND_ON_LOCKUP=explode", "on_lockup", "exit:7"},
+                {"FORKMEND_LOG=loud", "log", "info"},
+                {"FORKMEND_ORPHANS=maybe", "orphans", "reset"},
+                {"FORKMEND_INHERIT=2", "inherit", "0"},
+                {"FORKMEND_POLICY=statsig", "policy", "a:leave"},
+                {"FORKMEND_POLICY=:leave,a:b", "policy", "a:leave"}};
+  for (const auto& one : kCases) {
+    CAPTURE(one.variable);
+    CHECK(unit::in_fresh_process([&one] {
+            read({one.variable});
+            EXPECT(problems.size() == 1 && !settings.drain_given);
+            EXPECT(apply_setting(one.name, one.in_file, SettingSource::file, "f:1", note_problem));
+            EXPECT(problems.size() == 1);
+            const Settings& s = settings;
+            EXPECT((s.drain == 7 * kMillisecond) + (s.exit == 7 * kMillisecond) +
+                       (s.grace == 7 * kMillisecond) + (s.threshold == 7 * kMillisecond) +
+                       (s.on_lockup == OnLockup::exit) + (s.log == Log::info) +
+                       (s.orphans == Orphans::reset) + !s.inherit +
+                       (std::string_view(s.policy) == "a:leave") ==
+                   1);
+            EXPECT(s.drain_given == (s.drain == 7 * kMillisecond));
+            // What a file says wrongly changes nothing either.
+            EXPECT(apply_setting("drain_ms", "abc", SettingSource::file, "f:2", note_problem));
+            EXPECT(problems.size() == 2);
+            EXPECT(s.drain_given == (s.drain == 7 * kMillisecond));
+          }) == 0);
+  }
+  // Of a list the items that can be read count.
+  CHECK(unit::in_fresh_process([] {
+          static char policy[] = "FORKMEND_POLICY=a:leave,b:bad,c";
+          char* environment[] = {policy, nullptr};
+          read_environment(environment, note_problem);
+          EXPECT(problems.size() == 1 && problems[0].find("|b:bad|") != std::string::npos);
+          EXPECT(apply_setting("policy", "z:leave", SettingSource::file, "f:1", note_problem));
+          EXPECT(std::string_view(settings.policy) == "a:leave,b:bad,c");
+        }) == 0);
+}
+
 TEST_CASE("settings: the environment wins over files, whichever comes first") {
   CHECK(unit::in_fresh_process([] {
           EXPECT(apply_setting("grace_ms", "5", SettingSource::file, "a.toml:1", note_problem));
@@ -101,6 +149,20 @@ TEST_CASE("settings: the environment wins over files, whichever comes first") {
           EXPECT(!apply_setting("graze_ms", "9", SettingSource::file, "b.toml:2", note_problem));
           EXPECT(problems.empty());
         }) == 0);
+}
+
+// --- text that is not ours
+// ---------------------------------------------------------------------------------------------
+
+TEST_CASE("a message shows the text of others, and breaks lines only where it says so") {
+  Message<256> message;
+  const char name[16] = "\x1b[31m\n";
+  message.format("{} \"{:4}\" {:>3} {:#x}\n", name, "ab", 7, 255);
+  message.append("\xc2\x9b\xff\x7f\t\u00e4");
+  CHECK(message.view() == "\\x1b[31m\\x0a \"ab  \"   7 0xff\n\\xc2\\x9b\\xff\\x7f\\x09\u00e4");
+  Message<8> small;
+  small.format("{}", std::string_view("\x1b\x1b\x1b"));
+  CHECK(small.view() == "\\x1b\\x1b");
 }
 
 // --- patterns

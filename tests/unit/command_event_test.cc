@@ -161,7 +161,7 @@ TEST_CASE("text from elsewhere cannot control the terminal") {
   CHECK(printable("gunicorn: worker") == "gunicorn: worker");
   CHECK(printable("\x1b[31m\n\x7f") == "\\x1b[31m\\x0a\\x7f");
   CHECK(printable("\u00e4\u20ac\U0001f600") == "\u00e4\u20ac\U0001f600");
-  CHECK(printable("\xc2\x9b") == "\\x9b");       // C1: the same as ESC [
+  CHECK(printable("\xc2\x9b") == "\\xc2\\x9b");  // C1: the same as ESC [
   CHECK(printable("\xff\xc3") == "\\xff\\xc3");  // not UTF-8, and cut short
   CHECK(printable("\xc0\x80\xed\xa0\x80").find('\xc0') == std::string::npos);
 }

@@ -59,10 +59,10 @@ TEST_CASE("configuration: FORKMEND_POLICY") {
           EXPECT(configuration::policy_for("", Policy::drain) == Policy::drain);
           Policy policy;
           for (int i = 0; i < kPolicyCount; i++)
-            EXPECT(configuration::parse_policy(kPolicyNames[i], policy) &&
+            EXPECT(parse_policy(kPolicyNames[i], policy) &&
                    policy == static_cast<Policy>(i));
-          EXPECT(!configuration::parse_policy("Drain", policy) &&
-                 !configuration::parse_policy("", policy));
+          EXPECT(!parse_policy("Drain", policy) &&
+                 !parse_policy("", policy));
         }) == 0);
 }
 

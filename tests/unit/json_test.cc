@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "shim/base/printable.h"
 #include "shim/reporting/json.h"
 
 using namespace forkmend;
@@ -21,7 +22,8 @@ TEST_CASE("JSON can be read back, whatever the strings hold") {
                                  "\xf0\x9f\x98",
                                  "\xff\xfe",
                                  "\xc0\x80",
-                                 "tail\xc3"};
+                                 "tail\xc3",
+                                 "\xc2\x9b"};
   for (const std::string& string : strings) {
     Text<8192> text;
     Json json(text);
@@ -32,6 +34,11 @@ TEST_CASE("JSON can be read back, whatever the strings hold") {
         .hex(reinterpret_cast<const std::uint8_t*>("\x01\xfe"), 2);
     json.close('}');
     CHECK_FALSE(text.truncated());
+    for (std::string_view rest = text.view(); !rest.empty();) {
+      const std::size_t length = printable_length(rest);
+      REQUIRE(length > 0);  // safe on a terminal as well
+      rest.remove_prefix(length);
+    }
     const auto read = nlohmann::json::parse(text.view());
     CHECK(read["n"] == -5);
     CHECK(read["b"] == true);
