@@ -85,15 +85,11 @@ void remove_from_preload(char** environment) {
 }
 
 bool decide(char** environment) {
-  if (getauxval(AT_SECURE) != 0) return false;
   read_environment(environment, report_setting);
   if (settings.off || excluded_by_only()) return false;
   if (const char* name = sanitizer()) {
-    static constexpr char kLine[] = "forkmend: off in this process: it runs under ";
-    Text<128> line;
-    line.append(kLine).append(name);
-    line.end_line();
-    write_to_stderr(line.view());
+    Message<128> line;
+    line.format("forkmend: off in this process: it runs under {}", name).write();
     return false;
   }
   return true;
@@ -110,7 +106,9 @@ void load() {
   forkmend_real_vfork = reinterpret_cast<pid_t (*)()>(dlsym(RTLD_NEXT, "vfork"));
   forkmend_real_syscall = reinterpret_cast<SyscallFn>(dlsym(RTLD_NEXT, "syscall"));
   if (look_ups_allocate()) resolve_real_functions();
-  const bool active = decide(environ);
+  // Under AT_SECURE whoever starts the program must not change what it does: no setting is read,
+  // nothing is written, everything is forwarded.
+  const bool active = getauxval(AT_SECURE) == 0 && decide(environ);
   if (active) {
     threads::adopt_main_thread();
     forking::catch_up();
@@ -119,7 +117,7 @@ void load() {
   activity.store(active ? Activity::active : Activity::inert, std::memory_order_release);
   set_busy(Busy::unresolved, false);
   if (active) python::install();
-  if (doctor::requested(environ)) doctor::run();
+  if (active && doctor::requested(environ)) doctor::run();
   errno = error;
 }
 

@@ -84,7 +84,7 @@ class Doctor {
             : level == Level::warn ? style_.yellow(label)
                                    : style_.red(label);
     const std::string line = fmt::format("{} {:<11} {}\n", label, subject, printable(text));
-    std::fwrite(line.data(), 1, line.size(), stdout);
+    print(line);
     if (level == Level::fail && first_failure_.empty()) first_failure_ = text;
   }
 
@@ -98,12 +98,19 @@ class Doctor {
     }
   }
 
+  static bool begins(std::string_view text, std::string_view start) {
+    return text.substr(0, start.size()) == start;
+  }
+
   // Runs /bin/true under the library alone and reads what it found out while it was loaded.
   void probe(const Library& library) {
     std::vector<std::string> environment;
     for (char** entry = environ; *entry != nullptr; ++entry) {
       const std::string_view text = *entry;
-      if (text.substr(0, 11) != "LD_PRELOAD=") environment.emplace_back(text);
+      // Where the library is not to act it says nothing: what switches it off is looked at apart.
+      if (!begins(text, "LD_PRELOAD=") && !begins(text, "FORKMEND=") &&
+          !begins(text, "FORKMEND_ONLY="))
+        environment.emplace_back(text);
     }
     environment.push_back("LD_PRELOAD=" + library.file);
     environment.emplace_back("FORKMEND_DOCTOR=1");
@@ -114,6 +121,12 @@ class Doctor {
     for (std::string line; std::getline(stream, line);) lines += probe_line(line) ? 1 : 0;
     if (lines > 0) return;
     std::string why = errors.substr(0, errors.find('\n'));
+    constexpr std::string_view kOff = "forkmend: off in this process: ";
+    if (begins(why, kOff)) {
+      say(Level::fail, "library",
+          fmt::format("it switches itself off: {}", why.substr(kOff.size())));
+      return;
+    }
     say(Level::fail, "library",
         fmt::format("{} did not load into /bin/true{}{}: reinstall it, or see whether it is made "
                     "for this libc",
@@ -130,10 +143,7 @@ class Doctor {
     const std::string rest = line.substr(colon + 2);
     const std::string state = rest.substr(0, rest.find(' '));
     const std::string reason = state.size() < rest.size() ? rest.substr(state.size() + 1) : "";
-    if (state != "ok" && key == "active") {
-      say(Level::fail, "library",
-          fmt::format("it switches itself off: {}", reason.empty() ? "no reason given" : reason));
-    } else if (state == "ok") {
+    if (state == "ok") {
       say(Level::ok, "probe", fmt::format("{}{}{}", key, reason.empty() ? "" : ": ", reason));
     } else {
       say(Level::warn, "probe",
@@ -260,8 +270,15 @@ class Doctor {
 
   void check_configuration() {
     const char* const off = std::getenv("FORKMEND");
-    if (off != nullptr && std::strcmp(off, "off") == 0) {
-      say(Level::fail, "environment", "FORKMEND=off switches the library off: unset it");
+    for (const char* const value : {"off", "0", "false", "no"}) {
+      if (off == nullptr || std::strcmp(off, value) != 0) continue;
+      say(Level::fail, "environment",
+          fmt::format("FORKMEND={} switches the library off: unset it", off));
+    }
+    const char* const only = std::getenv("FORKMEND_ONLY");
+    if (only != nullptr && *only != '\0') {
+      say(Level::warn, "environment",
+          fmt::format("FORKMEND_ONLY={}: it acts in programs of these names alone", only));
     }
     const std::string system = "/etc/forkmend.toml";
     if (std::filesystem::exists(system)) check_configuration(system);
