@@ -165,7 +165,7 @@ class Analyser {
       if (module.state == Module::State::changed) {
         out.notes.push_back(fmt::format(
             "{} has changed since: no names, and no unwinding through it", module.host_path));
-      } else if (module.state == Module::State::missing && module.loaded.path.front() == '/') {
+      } else if (module.state == Module::State::missing && starts_with(module.loaded.path, "/")) {
         out.notes.push_back(fmt::format("{} cannot be read: {}{}", module.host_path, module.why,
                                         "; for a container give --sysroot"));
       }

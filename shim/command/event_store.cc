@@ -17,14 +17,39 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// The shared object writes events of 512 KiB at most, and stops at 64 MiB in a directory.
+constexpr ssize_t kReportLineMax = 4 << 20;
+constexpr off_t kReportFileMax = off_t{256} << 20;
+constexpr std::size_t kMostProblems = 20;  // told of one file
+
 std::string from_environment(const char* name) {
   const char* const value = std::getenv(name);
   return value == nullptr ? "" : value;
 }
 
+// What is wrong with the lines of one file: some of it is told of, all of it is counted.
+class LineProblems {
+ public:
+  LineProblems(Reports& out, const std::string& file) : out_(out), file_(file) {}
+  void end() {
+    if (count_ > kMostProblems) {
+      out_.problems.push_back(
+          fmt::format("{}: {} more lines skipped", file_, count_ - kMostProblems));
+    }
+  }
+  void add(std::string text) {
+    if (++count_ <= kMostProblems) out_.problems.push_back(std::move(text));
+  }
+
+ private:
+  Reports& out_;
+  const std::string& file_;
+  std::size_t count_ = 0;
+};
+
 // The line as a problem tells of it. A writer that was killed leaves its last line unfinished.
-void read_line(Reports& out, const std::string& file, int number, std::string_view line,
-               bool finished) {
+void read_line(Reports& out, LineProblems& problems, const std::string& file, int number,
+               std::string_view line, bool finished) {
   if (line.find_first_not_of(" \t\r") == std::string_view::npos) return;
   try {
     Event event = parse_event(line);
@@ -32,7 +57,7 @@ void read_line(Reports& out, const std::string& file, int number, std::string_vi
     event.line = number;
     out.events.push_back(std::move(event));
   } catch (const FormatError& error) {
-    out.problems.push_back(
+    problems.add(
         finished ? fmt::format("{}:{}: {}; line skipped", file, number, error.what())
                  : fmt::format("{}:{}: the last line is cut short ({}); line skipped, read again "
                                "if the process is still writing",
@@ -53,6 +78,13 @@ void read_file(Reports& out, const std::string& file, int link) {
     if (fd >= 0) close(fd);
     return;
   }
+  if (status.st_size > kReportFileMax) {
+    out.problems.push_back(fmt::format("{}: is larger than {} MiB, no report file; file skipped",
+                                       file, kReportFileMax >> 20));
+    close(fd);
+    return;
+  }
+  LineProblems problems(out, file);
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(fdopen(fd, "r"), std::fclose);
   char* buffer = nullptr;
   std::size_t capacity = 0;
@@ -60,9 +92,17 @@ void read_file(Reports& out, const std::string& file, int link) {
   ssize_t length;
   while ((length = getline(&buffer, &capacity, stream.get())) >= 0) {
     const bool finished = length > 0 && buffer[length - 1] == '\n';
-    read_line(out, file, ++number, {buffer, static_cast<std::size_t>(length - finished)}, finished);
+    ++number;
+    if (length > kReportLineMax) {
+      problems.add(fmt::format("{}:{}: is longer than {} MiB, no event; line skipped", file, number,
+                               kReportLineMax >> 20));
+      continue;
+    }
+    read_line(out, problems, file, number, {buffer, static_cast<std::size_t>(length - finished)},
+              finished);
   }
   std::free(buffer);
+  problems.end();
   if (std::ferror(stream.get()) != 0) {
     out.problems.push_back(fmt::format("{}:{}: cannot be read further: {}; the rest skipped", file,
                                        number, std::strerror(errno)));

@@ -2,6 +2,8 @@
 //
 // Promises: exports forkmend_config_read and nothing else, and never throws: whatever goes wrong,
 // lack of memory included, is one problem. The file's strings are valid during the calls only.
+#include <new>
+
 #include "shim/runtimes/profile_file.h"
 #include "shim/runtimes/reader.h"
 
@@ -26,7 +28,9 @@ extern "C" __attribute__((visibility("default"))) void forkmend_config_read(
     const char* path, const forkmend::ConfigSink* sink) {
   try {
     forkmend::deliver(path, *sink);
-  } catch (...) {
+  } catch (const std::bad_alloc&) {
     sink->problem(sink->self, path, 0, "cannot be read: out of memory");
+  } catch (...) {
+    sink->problem(sink->self, path, 0, "cannot be read: the reader failed");
   }
 }

@@ -4,17 +4,49 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <toml++/toml.h>
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <initializer_list>
 #include <optional>
 
+// toml++ asserts where a file is wrong in ways that it has not thought of ("[" at the end of a
+// line), and an assertion would end the program that reads its configuration. Ours throws; with
+// NDEBUG toml++ would go on as if nothing were wrong.
+namespace forkmend {
+struct ParserGaveUp {};
+[[noreturn]] inline void give_up() { throw ParserGaveUp(); }
+}  // namespace forkmend
+#undef NDEBUG
+#define TOML_ASSERT(expression) \
+  (static_cast<bool>(expression) ? static_cast<void>(0) : ::forkmend::give_up())
+// Arrays and inline tables within one another: it recurses. A profile has four.
+#define TOML_MAX_NESTED_VALUES 8
+#include <toml++/impl/forward_declarations.h>
+// What toml++ tells the compiler can never be is, too: its test for white space has no answer for
+// most characters beyond ASCII (the answer is no), and elsewhere we had better stop.
+#undef TOML_UNREACHABLE
+#define TOML_UNREACHABLE return false
+#include <toml++/impl/unicode.h>
+#undef TOML_UNREACHABLE
+#define TOML_UNREACHABLE ::forkmend::give_up()
+#include <toml++/toml.h>
+
 namespace forkmend {
 namespace {
 
-std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+constexpr std::size_t kMostProfiles = 256;  // of one file; the shared object keeps 64 of all
+constexpr std::size_t kMostProblems = 20;   // told of one file
+constexpr std::size_t kShown = 80;          // of a name that a problem quotes
+// Each dot of a key is a table within a table, and the parser takes those down by recursion. In
+// one line: a list of file names or versions has a few dozen.
+constexpr std::ptrdiff_t kMostDots = 100;
+
+std::string quoted(std::string_view text) {
+  std::string shown(text.substr(0, kShown));
+  if (text.size() > kShown) shown += "...";
+  return "\"" + shown + "\"";
+}
 
 std::string joined(const std::vector<std::string>& items, const char* separator) {
   std::string out;
@@ -99,11 +131,17 @@ class Reader {
     }
     std::stable_sort(out_.problems.begin(), out_.problems.end(),
                      [](const auto& a, const auto& b) { return a.line < b.line; });
+    if (problems_ > kMostProblems) {
+      out_.problems.push_back(
+          {out_.file, 0,
+           std::to_string(problems_ - kMostProblems) + " more problems: correct these first"});
+    }
   }
 
  private:
+  // What is left out is counted; the file is refused all the same.
   void problem(int line, std::string text) {
-    out_.problems.push_back({out_.file, line, std::move(text)});
+    if (++problems_ <= kMostProblems) out_.problems.push_back({out_.file, line, std::move(text)});
   }
 
   void wrong_type(const toml::node& node, std::string_view what, const char* wanted) {
@@ -301,7 +339,7 @@ class Reader {
   }
 
   void read_profile(const toml::table& table, bool top_level, int line) {
-    const std::size_t problems_before = out_.problems.size();
+    const std::size_t problems_before = problems_;
     Profile profile{};
     int name_line = line;
     if (top_level) {
@@ -372,7 +410,7 @@ class Reader {
       }
     }
 
-    if (out_.problems.size() != problems_before) return;
+    if (problems_ != problems_before) return;
     out_.profiles.push_back(profile);
     out_.profile_lines.push_back(name_line);
   }
@@ -389,6 +427,12 @@ class Reader {
     const toml::array* list = node.as_array();
     if (list == nullptr) {
       wrong_type(node, "profile", "write [[profile]], with two brackets");
+      return;
+    }
+    if (list->size() > kMostProfiles) {
+      problem(line_of((*list)[kMostProfiles]), "the file has " + std::to_string(list->size()) +
+                                                   " profiles: use at most " +
+                                                   std::to_string(kMostProfiles));
       return;
     }
     for (const toml::node& item : *list) {
@@ -443,6 +487,7 @@ class Reader {
   }
 
   ProfileFile& out_;
+  std::size_t problems_ = 0;
 };
 
 // The parser's own descriptions, on one line and without its quotes of control characters.
@@ -457,6 +502,7 @@ std::string read_whole(int fd, std::string& out) {
   if (fstat(fd, &status) != 0) return std::strerror(errno);
   if (S_ISDIR(status.st_mode)) return "is a directory";
   if (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode)) return "is a device";
+  if (!S_ISREG(status.st_mode)) return "is no regular file";
   char buffer[4096];
   for (;;) {
     const ssize_t got = read(fd, buffer, sizeof buffer);
@@ -464,8 +510,55 @@ std::string read_whole(int fd, std::string& out) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return std::strerror(errno);
     out.append(buffer, static_cast<std::size_t>(got));
-    if (out.size() > kProfileFileMax) return "is larger than 1 MiB";
+    if (out.size() > kProfileFileMax) {
+      return "is larger than " + std::to_string(kProfileFileMax >> 10) + " KiB";
+    }
   }
+}
+
+// The end of line `number` (1-based) of `text`, its newline included.
+std::size_t end_of_line(std::string_view text, int number) {
+  std::size_t end = 0;
+  for (int line = 0; line < number && end < text.size(); ++line) {
+    const std::size_t newline = text.find('\n', end);
+    end = newline == std::string_view::npos ? text.size() : newline + 1;
+  }
+  return end;
+}
+
+int count_lines(std::string_view text) {
+  return static_cast<int>(std::count(text.begin(), text.end(), '\n')) + 1;
+}
+
+bool parser_gives_up(std::string_view text) {
+  try {
+    static_cast<void>(toml::parse(text));
+  } catch (const ParserGaveUp&) {
+    return true;
+  } catch (const toml::parse_error&) {
+  }
+  return false;
+}
+
+// The parser gave up without saying where: the first line with which it does.
+int line_of_giving_up(std::string_view text) {
+  int before = 0;
+  int with = count_lines(text);
+  while (with - before > 1) {
+    const int middle = before + (with - before) / 2;
+    (parser_gives_up(text.substr(0, end_of_line(text, middle))) ? with : before) = middle;
+  }
+  return with;
+}
+
+// The first line with more dots than the parser is given; 0: none.
+int line_of_many_dots(std::string_view text) {
+  for (int line = 1; !text.empty(); ++line) {
+    const std::string_view one = text.substr(0, end_of_line(text, 1));
+    if (std::count(one.begin(), one.end(), '.') > kMostDots) return line;
+    text.remove_prefix(one.size());
+  }
+  return 0;
 }
 
 }  // namespace
@@ -478,11 +571,20 @@ std::string ProfileProblem::message() const {
 ProfileFile parse_profile_file(std::string_view text, const std::string& file) {
   ProfileFile out;
   out.file = file;
+  if (const int line = line_of_many_dots(text); line != 0) {
+    out.problems.push_back(
+        {file, line,
+         "more than " + std::to_string(kMostDots) + " dots in one line: break it, or correct it"});
+    return out;
+  }
   try {
     Reader(out).document(toml::parse(text, file));
   } catch (const toml::parse_error& error) {
     out.problems.push_back({file, static_cast<int>(error.source().begin.line),
                             "not TOML: " + one_line(error.description()) + ": correct this line"});
+  } catch (const ParserGaveUp&) {
+    out.problems.push_back(
+        {file, line_of_giving_up(text), "not TOML: the parser cannot read on: correct this line"});
   }
   return out;
 }
@@ -490,8 +592,9 @@ ProfileFile parse_profile_file(std::string_view text, const std::string& file) {
 ProfileFile read_profile_file(const std::string& path) {
   std::string text;
   std::string failure;
-  // Not blocking: a fifo given by mistake must not stop the program that reads its configuration.
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  // Not blocking: a fifo given by mistake must not stop the program that reads its configuration;
+  // nor does a terminal become its controlling one.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) {
     failure = std::strerror(errno);
   } else {

@@ -229,3 +229,31 @@ TEST_CASE("functions by which a library takes work") {
         "version\n");
   CHECK(problems(kGood + "enqueue = 3\n").find("f:5: ") == 0);
 }
+
+TEST_CASE(
+    "where the parser asserts, recurses or knows no answer, there is one problem with its line") {
+  const std::string gives_up = "not TOML: the parser cannot read on: correct this line\n";
+  for (const char* text : {"[\n", "[.]\n", "[=\n", "[[=\n"}) {
+    CAPTURE(text);
+    CHECK(problems(text) == "f:1: " + gives_up);
+    CHECK(problems("# a\n\n" + std::string(text) + "name = 1\n[\n") == "f:3: " + gives_up);
+  }
+  std::string dots = "a";
+  for (int i = 0; i < 100'000; ++i) dots += ".a";
+  CHECK(problems("\n[" + dots + "]\n").find("f:2: more than 100 dots") == 0);
+  CHECK(problems("a = " + std::string(100'000, '[')).find("f:1: not TOML") == 0);
+  CHECK(problems("a\xcc\x9e = 1\n").find("f:1: not TOML") == 0);
+  CHECK(problems("a = 1 \xe2\x80\x80\n").find("f:1: ") == 0);
+}
+
+TEST_CASE("a file full of problems is told of in a few lines, and refused") {
+  std::string keys, profiles;
+  for (int i = 0; i < 10'000; ++i) {
+    keys += "k" + std::to_string(i) + " = 1\n";
+    profiles += "[[profile]]\n";
+  }
+  const ProfileFile bad = parse_profile_file(kGood + keys, "f");
+  CHECK(bad.problems.size() == 21);
+  CHECK(bad.profiles.empty());
+  CHECK(problems(profiles) == "f:257: the file has 10000 profiles: use at most 256\n");
+}
