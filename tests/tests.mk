@@ -178,3 +178,50 @@ $(U)/asan/run $(U)/tsan/run: $(U)/%/run:
 	$(Q)$(CXX) $(UNIT_FLAGS_$*) -pthread $^ -o $@ -ldl
 $(U)/asan/run: $(UNIT_ASSEMBLY) $(UNIT_OF_ENGINE:%.cc=$(U)/asan/%.o) $(UNIT_ENGINE:%.cc=$(U)/asan/%.o)
 $(U)/tsan/run: $(UNIT_ASSEMBLY) $(UNIT_OF_ENGINE:%.cc=$(U)/tsan/%.o) $(UNIT_ENGINE:%.cc=$(U)/tsan/%.o)
+
+# --- fuzzers: one function each, under libFuzzer (clang) and over the corpus alone (any compiler) -----
+FUZZERS := profile_file settings report
+# Seconds for each of them: ten minutes.
+FUZZ_SECONDS ?= 600
+FUZZ_CXX ?= clang++-14
+F := $(B)/fuzz
+
+.PHONY: fuzz fuzzers replays
+fuzz: ## libFuzzer on all that reads files and settings, ASan and UBSan, FUZZ_SECONDS=600 for each
+	scripts/setup fuzz
+	$(MAKE) -j$(JOBS) fuzzers
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(B)/venv/bin/python tests/run -k fuzz/
+
+fuzzers: $(FUZZERS:%=$(F)/fuzz-%)
+replays: $(FUZZERS:%=$(F)/replay-%)
+tests: replays $(if $(shell command -v $(FUZZ_CXX)),fuzzers)
+
+# Compiled for the purpose: what reads, and what prints of it. The rest are the objects of the shared object and the
+# command.
+FUZZED_profile_file := shim/runtimes/profile_file.cc
+FUZZED_settings := $(addprefix shim/,base/settings.cc base/text.cc base/message.cc runtimes/configuration.cc reporting/event.cc)
+FUZZED_report := $(addprefix shim/command/,analysis.cc base64.cc block.cc event.cc event_store.cc output.cc unwind.cc)
+
+FUZZ_OBJECTS_profile_file := $(PROFILE_FILE)
+FUZZ_OBJECTS_settings := $(UNIT_ENGINE:%.cc=$(B)/so/%.o) $(U)/plain/tests/unit/engine.o $(UNIT_ASSEMBLY)
+FUZZ_OBJECTS_report := $(filter-out %/main.o,$(COMMAND_OBJECTS))
+FUZZ_LIBS_settings := -ldl
+FUZZ_LIBS_report := $(COMMAND_LIBS)
+
+FUZZ_FLAGS := $(COMMON) -w -O1 -g1 -pthread -DFORKMEND_LIBDIR='"$(LIBDIR)"' \
+              -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
+$(F)/%.o: %.cc
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CXX) $(FUZZ_FLAGS) $(DEPEND) -c $< -o $@
+
+define fuzzer_rules
+$(F)/fuzz-$(1): $(F)/tests/fuzz/$(1).o $(FUZZED_$(1):%.cc=$(F)/%.o) \
+  $(filter-out $(FUZZED_$(1):%.cc=$(B)/so/%.o) $(FUZZED_$(1):%.cc=$(B)/command/%.o) \
+    $(FUZZED_$(1):%.cc=$(B)/reader/%.o),$(FUZZ_OBJECTS_$(1)))
+	@mkdir -p $$(@D)
+	$$(Q)$(FUZZ_CXX) -fsanitize=fuzzer,address,undefined -pthread $$^ -o $$@ $(FUZZ_LIBS_$(1))
+$(F)/replay-$(1): $(U)/plain/tests/fuzz/$(1).o $(U)/plain/tests/fuzz/replay.o $(FUZZ_OBJECTS_$(1))
+	@mkdir -p $$(@D)
+	$$(Q)$$(CXX) -pthread $$^ -o $$@ $(FUZZ_LIBS_$(1))
+endef
+$(foreach name,$(FUZZERS),$(eval $(call fuzzer_rules,$(name))))

@@ -25,7 +25,7 @@ TAIL_LINES = 25
 BESIDE = 6
 
 # Shortest first, so that what breaks is known early; unit tests before all.
-MODULES = ("unit", "header", "lockups", "primitives", "records", "raw_forks", "pools", "resume", "rerun", "declared", "by_signal", "exit",
+MODULES = ("unit", "header", "fuzz", "lockups", "primitives", "records", "raw_forks", "pools", "resume", "rerun", "declared", "by_signal", "exit",
            "forks", "libc_calls", "deadlines", "busy", "allocators", "healthy", "harmless_environment",
            "harmless_programs", "loading", "reports", "python", "python_threads",
            "runtimes", "repro", "lint", "soak")
@@ -93,7 +93,7 @@ def _zombie_children():
         if not name.isdigit():
             continue
         try:
-            stat = Path("/proc/%s/stat" % name).read_text()
+            stat = Path("/proc/%s/stat" % name).read_text(errors="replace")
         except OSError:
             continue
         state, parent, _, session = stat[stat.rindex(")") + 2 :].split()[:4]
