@@ -38,12 +38,12 @@ int list_profiles() {
   const Style style = Style::of(stdout);
   for (const KnownProfile& known : profiles) {
     const Profile& profile = known.profile;
-    const bool measured = profile.measured[0] != '\0';
+    std::string note = "not measured";
+    if (profile.reason[0] != '\0') note = printable(profile.reason);
+    if (profile.measured[0] != '\0') note = "measured with " + printable(profile.measured);
     print_line(fmt::format("{}  {:<8}  {}  {}",
                            style.bold(fmt::format("{:<{}}", profile.name, width)),
-                           policy_name(profile), printable(known.origin),
-                           measured ? fmt::format("measured with {}", printable(profile.measured))
-                                    : std::string("not measured")));
+                           policy_name(profile), printable(known.origin), note));
   }
   for (const std::string& problem : problems) complain("forkmend profiles", problem);
   return problems.empty() ? 0 : kExitFound;
@@ -74,6 +74,7 @@ int show_profile(const std::string& name) {
   row("name", profile.name);
   row("from", found->origin);
   row("policy", policy_name(profile));
+  if (profile.reason[0] != '\0') row("reason", profile.reason);
   if (profile.settle != 0) row("settle", "fork waits until its threads wait of their own accord");
   if (profile.asks_first != 0)
     row("asks first", "its threads are parked when they ask for an interpreter that is gone");
@@ -84,6 +85,7 @@ int show_profile(const std::string& name) {
   if (profile.symbol[0][0] != '\0') row("exports", pattern_list(profile.symbol));
   if (profile.dso[0][0] != '\0') row("library", pattern_list(profile.dso));
   if (profile.thread[0][0] != '\0') row("thread", pattern_list(profile.thread));
+  if (profile.python[0][0] != '\0') row("module", pattern_list(profile.python));
   if (profile.enqueue_symbol[0][0] != '\0') {
     const bool own = profile.enqueue_dso[0][0] == '\0';
     row("enqueue", fmt::format("{} in {}", pattern_list(profile.enqueue_symbol),

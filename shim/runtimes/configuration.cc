@@ -26,12 +26,14 @@ constexpr Profile kBuiltIn[] = {
 constexpr int kBuiltInCount = sizeof kBuiltIn / sizeof kBuiltIn[0];
 
 constexpr const char* kSystemFile = "/etc/forkmend.toml";
+constexpr const char* kProfilesSetting = "FORKMEND_PROFILES";
 constexpr int kMaxLoaded = 64;      // profiles from files; one file of a site rarely has five
 constexpr int kSettingText = 4096;  // text of settings that files gave, kept for the process's life
 
 struct Loaded {
   Profile profile;
   char file[256];
+  bool matched;  // a Python module
 };
 
 struct Files {
@@ -124,13 +126,20 @@ bool is_path(std::string_view item) {
 
 constexpr std::string_view kPythonPrefix = "python:";
 
-// "python:GLOB": threads of these Python modules come back.
+// "python:MODULE": threads of this Python module, and of those below it where it is a package, come
+// back; "python:GLOB" as it is written.
 void add_python(std::string_view item) {
+  const std::string_view module = item.substr(kPythonPrefix.size());
   Profile profile{};
   copy_text(profile.name, item);
-  copy_text(profile.python[0], item.substr(kPythonPrefix.size()));
+  copy_text(profile.python[0], module);
+  if (module.find_first_of("*?[") == std::string_view::npos) {
+    Text<kProfilePatternSize> below;
+    below.format("{}.*", module);
+    if (!below.truncated()) copy_text(profile.python[1], below.view());
+  }
   profile.policy = Policy::callback;
-  on_profile(nullptr, profile, "FORKMEND_PROFILES");
+  on_profile(nullptr, profile, kProfilesSetting);
 }
 
 void read_profiles_setting() {
@@ -138,7 +147,10 @@ void read_profiles_setting() {
   for_each_item(settings.profiles, [&](std::string_view item) {
     if (item.front() == '-') return;
     if (item.front() == '+') item.remove_prefix(1);
-    if (item.substr(0, kPythonPrefix.size()) == kPythonPrefix) return add_python(item);
+    if (item.substr(0, kPythonPrefix.size()) == kPythonPrefix) {
+      if (item != kPythonByEvidence) add_python(item);  // that one is built in
+      return;
+    }
     if (is_path(item)) {
       char path[512];
       copy_text(path, item);
@@ -254,7 +266,23 @@ Match find_by_thread(const char* name) {
 }
 
 Match find_by_python(const char* module) {
-  return find([&](const Profile& p) { return glob_match_any(p.python, module); });
+  const Match match = find([&](const Profile& p) {
+    return glob_match_any(p.python, module) && strcmp(p.name, kPythonByEvidence) != 0;
+  });
+  for (int i = 0; i < loaded_count; i++) {
+    Loaded& file = files.existing()->loaded[i];
+    if (&file.profile == match.profile) file.matched = true;
+  }
+  return match;
+}
+
+void say_unmatched_python() {
+  for (int i = 0; i < loaded_count; i++) {
+    const Loaded& file = files.existing()->loaded[i];
+    if (file.matched || strcmp(file.file, kProfilesSetting) != 0) continue;
+    say("{}=+{}: no Python thread of that module when threads were first lost at a fork",
+        kProfilesSetting, file.profile.name);
+  }
 }
 
 Match find_by_name(const char* name) {

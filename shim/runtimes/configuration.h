@@ -29,8 +29,12 @@ Match find_by_symbol(const modules::Module& object);
 // The same for thread names.
 Match find_by_thread(const char* name);
 
-// The same for the modules of Python threads; FORKMEND_PROFILES=+python:GLOB is a profile as well.
+// The same for the modules of Python threads; FORKMEND_PROFILES=+python:MODULE is a profile as
+// well. Never the one for all Python threads, which comes after all others:
+// find_by_name(kPythonByEvidence).
 Match find_by_python(const char* module);
+// One line for each +python:MODULE that find_by_python has not found for any module so far. Once.
+void say_unmatched_python();
 
 // The profile of this name: what a runtime that registers under it declares besides.
 Match find_by_name(const char* name);

@@ -53,7 +53,7 @@ std::string initialiser(const Profile& profile) {
          ", " + (profile.callers != 0 ? "1" : "0") + ",\n " + std::to_string(profile.drain_ms) +
          ", " + std::to_string(profile.signal) + ", " + (profile.opt_in != 0 ? "1" : "0") + ",\n " +
          literal(profile.measured) + ",\n " + literal(profile.fix_now) + ",\n " +
-         literal(profile.fix_code) + "},\n";
+         literal(profile.fix_code) + ",\n " + literal(profile.reason) + "},\n";
 }
 
 int embed(const char* out_path, const std::vector<std::string>& paths) {

@@ -14,6 +14,10 @@
 namespace forkmend {
 
 // Limits of one profile. A profile file that exceeds one is refused with the line and the limit.
+// All Python threads that no other profile names: they begin again when the child puts something
+// where they take from, and by nothing else. Looked at last, whatever stands before it.
+inline constexpr const char* kPythonByEvidence = "python:*";
+
 inline constexpr std::size_t kProfileNameSize = 64;     // "python:" and a dotted module name
 inline constexpr std::size_t kProfilePatterns = 8;      // file-name patterns of one package
 inline constexpr std::size_t kProfilePatternSize = 96;  // longest wheel name measured is 61
@@ -61,6 +65,7 @@ struct Profile {
   char measured[kProfileMeasuredSize];  // package versions the profile was measured with
   char fix_now[kProfileNoteSize];       // what switching its cure on again does, as tested
   char fix_code[kProfileNoteSize];      // tested change of the program
+  char reason[kProfileNoteSize];        // why its policy is not a cure
 };
 
 }  // namespace forkmend

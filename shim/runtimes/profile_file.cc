@@ -346,17 +346,17 @@ class Reader {
       unknown_keys(
           table, "the profile",
           {"name", "policy", "settle", "asks_first", "callers", "drain_ms", "signal", "opt_in",
-           "measured", "match", "enqueue", "python", "fix", "profile", "settings"});
+           "measured", "reason", "match", "enqueue", "python", "fix", "profile", "settings"});
     } else {
       unknown_keys(table, "[[profile]]",
                    {"name", "policy", "settle", "asks_first", "callers", "drain_ms", "signal",
-                    "opt_in", "measured", "match", "enqueue", "python", "fix"});
+                    "opt_in", "measured", "reason", "match", "enqueue", "python", "fix"});
     }
 
     if (const toml::node* node = table.get("name")) {
       name_line = line_of(*node);
       if (const auto name = text(*node, "name", kProfileNameSize)) {
-        if (is_profile_name(*name)) {
+        if (is_profile_name(*name) || *name == kPythonByEvidence) {
           copy(profile.name, *name);
           check_duplicate(profile.name, name_line);
         } else {
@@ -397,6 +397,7 @@ class Reader {
                 "write the number of a real-time signal", kFirstFreeSignal, kLastFreeSignal);
 
     read_measured(profile, table.get("measured"));
+    text_into(profile.reason, table.get("reason"), "reason");
     // One that has functions of its own may be for a runtime that registers under its name.
     if (table.get("match") != nullptr || table.get("enqueue") == nullptr)
       read_match(profile, table.get("match"), name_line);
