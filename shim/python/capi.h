@@ -47,6 +47,7 @@ inline constexpr int kRawDomain = 0;
   X(PyCFunction_NewEx, PyObject*, (PyMethodDef*, PyObject*, PyObject*))                          \
   X(PyDict_GetItemString, PyObject*, (PyObject*, const char*))                                   \
   X(PyDict_New, PyObject*, ())                                                                   \
+  X(PyDict_SetItem, int, (PyObject*, PyObject*, PyObject*))                                      \
   X(PyDict_SetItemString, int, (PyObject*, const char*, PyObject*))                              \
   X(Py_AddPendingCall, int, (int (*)(void*), void*))                                             \
   X(PyErr_CheckSignals, int, ())                                                                 \
@@ -86,6 +87,7 @@ inline constexpr int kRawDomain = 0;
   X(_PyInterpreterState_Get, PyInterpreterState*, ())  /* its name in 3.8 */                     \
   X(PyFrame_GetBack, PyObject*, (PyObject*))           /* 3.9, as the next */                    \
   X(PyFrame_GetCode, PyObject*, (PyObject*))                                                     \
+  X(PyThread_acquire_lock_timed, int, (void*, long long, int))                                   \
   X(PyThread_release_lock, void, (void*))                                                        \
   X(Py_IsFinalizing, int, ())                          /* 3.13 */                                \
   X(_Py_IsFinalizing, int, ())                         /* its name until 3.12 */

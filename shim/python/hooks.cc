@@ -58,6 +58,7 @@ PyObject* before(PyObject*, PyObject*) {
   // Last, so that another thread that forked meanwhile has not written over it.
   frames::note_current(forking::begin_place());
   forking::end_place();
+  lost::hold();
   return none();
 }
 
@@ -66,6 +67,7 @@ PyObject* after_in_parent(PyObject*, PyObject*) {
   forking_now = false;
   safepoint::release();
   const ErrorKeeper error;
+  lost::release();
   lost::after_in_parent();
   if (!nothing_to_lose()) forking::forget_place();  // that of the next fork is unknown
   return none();
@@ -75,6 +77,7 @@ PyObject* after_in_parent(PyObject*, PyObject*) {
 PyObject* after_in_child(PyObject*, PyObject*) {
   forking_now = false;
   const ErrorKeeper error;
+  lost::release();
   lost::after_in_child();
   return none();
 }

@@ -14,8 +14,12 @@ struct Runtime;
 
 namespace forkmend::python::lost {
 
-// Around os.fork, in this order.
+// Around os.fork, in this order. From hold() to release() the calling thread runs no Python code,
+// and has the inner locks that before() has chosen; whatever gives the interpreter away comes
+// earlier.
 void before();
+void hold();
+void release();  // in parent and child; within fork: no Python code, and no call that needs its locks
 void after_in_parent();
 void after_in_child();
 

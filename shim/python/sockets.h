@@ -21,6 +21,11 @@ void note_connect(PyObject* arguments);
 // The inode of a connected TCP socket, or 0 for anything else.
 unsigned long stream_inode(int fd);
 
+// The kernel id of the thread that connected this socket in an ancestor; kConnectedHere if that was
+// in this process; 0 if it is not known.
+inline constexpr int kConnectedHere = -1;
+int connected_by(int fd, unsigned long inode);
+
 // In a child: replaces this descriptor, if it still is that socket. True if it did.
 bool cut(int fd, unsigned long inode);
 

@@ -59,11 +59,12 @@ def idle(t):
         t.run(str(interpreter.path), SCRIPT, "idle", **OWN)
 
 
-@test("python/threads/no profile", beside="python-threads", deadline=60)
-def no_profile(t):
-    """Nobody registered them: nothing is started, the lockup is reported, and the setting that helps is named."""
+@test("python/threads/switched off", beside="python-threads", deadline=60)
+def switched_off(t):
+    """Nothing is started, the lockup is reported, and the setting that helps is named."""
     for interpreter in INTERPRETERS:
-        event = t.lockup(t.start(str(interpreter.path), SCRIPT, "queue-join"), "uses", "certain", CERTAIN_S)
+        event = t.lockup(t.start(str(interpreter.path), SCRIPT, "queue-join", FORKMEND_PROFILES="-python:*"), "uses",
+                         "certain", CERTAIN_S)
         t.same("the cause", event["cause"], "lost-consumer")
         settings = [fix["setting"] for fix in event["fixes"]]
         t.check("FORKMEND_PROFILES=+python:__main__" in settings, "the fix is not offered: %r" % settings)
@@ -86,6 +87,73 @@ def certain(t, case):
 
 for case in UNCURED:
     test("python/certain/" + case, case, beside="python-certain", deadline=90)(certain)
+
+
+# --- threads that nobody named ----------------------------------------------------------------------------
+
+HANDED = places.PRELOAD / "handed_over.py"
+SHAPES = ("queue", "simple-queue", "event", "condition", "list", "loop", "pair")
+LEFT_ALONE = ("stop-event", "producer", "takes-itself", "takes-itself-simple", "own-threads", "restarts-at-fork",
+              "restarts-at-put", "between-processes")
+LOST = 3
+
+
+def handed_over(t, shape, interpreters, sizes, forks):
+    """Default settings: work goes through chains of threads that the fork lost. Without the shim it is lost with them."""
+    t.run(str(LATEST.path), HANDED, shape, shim=False, expect=LOST)
+    for interpreter in interpreters:
+        for stages, threads in sizes:
+            t.run(str(interpreter.path), HANDED, shape, stages, threads, forks, PYTHONDONTWRITEBYTECODE="1")
+
+
+for shape in SHAPES:
+    many = () if shape == "loop" else ((1, 20), (3, 20))
+    test("python/handed over/" + shape, shape, INTERPRETERS, ((1, 1), (3, 1)) + many[:1], 1, beside="python-handed",
+         deadline=120)(handed_over)
+    test("soak/python/handed over/" + shape, shape, INTERPRETERS, ((1, 1), (3, 1)) + many, 100, soak=True,
+         deadline=3000)(handed_over)
+
+
+def left_alone(t, case):
+    """A child that hands nothing over, takes by itself, or whose library heals itself: the same as without the shim."""
+    t.run(str(LATEST.path), HANDED, case, shim=False)
+    for interpreter in INTERPRETERS:
+        t.run(str(interpreter.path), HANDED, case, PYTHONDONTWRITEBYTECODE="1")
+
+
+for case in LEFT_ALONE:
+    test("python/left alone/" + case, case, beside="python-handed", deadline=90)(left_alone)
+
+
+def waits_for_parents(t, case):
+    """join() and put() where only lost threads could end the wait."""
+    t.hangs_without(str(LATEST.path), str(HANDED), case, step="uses")
+    for interpreter in INTERPRETERS:
+        t.run(str(interpreter.path), HANDED, case, PYTHONDONTWRITEBYTECODE="1")
+
+
+for case in ("join-of-parents", "full"):
+    test("python/handed over/" + case, case, beside="python-handed", deadline=90)(waits_for_parents)
+
+
+# --- locks inside the interpreter ----------------------------------------------------------------------------
+
+INNER = places.PRELOAD / "inner_locks.py"
+INNER_STEPS = {"log": "writes", "write": "writes", "read": "closes", "import": "imports"}
+FORKS = 10
+
+
+def inner_locks(t, case, forks):
+    """Not every fork finds the lock taken: of ten one does, without the shim."""
+    t.hangs_without(str(LATEST.path), str(INNER), case, str(FORKS if case in ("log", "write") else 1),
+                    step=INNER_STEPS[case])
+    for interpreter in INTERPRETERS:
+        t.run(str(interpreter.path), INNER, case, forks, PYTHONDONTWRITEBYTECODE="1", PYTHONWARNINGS="ignore")
+
+
+for case in INNER_STEPS:
+    test("python/inner locks/" + case, case, FORKS, deadline=240)(inner_locks)
+    test("soak/python/inner locks/" + case, case, 100, soak=True, deadline=3000)(inner_locks)
 
 
 # --- Langfuse -------------------------------------------------------------------------------------------

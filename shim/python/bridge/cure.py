@@ -93,16 +93,15 @@ class Group:
 
     def _arm(self):
         """Sets the triggers; False if there is none and the threads have to come back at once."""
-        if self.runtime[1] == "eager" or self.simple_queues:
+        if self.runtime[1] == "eager" or not all([watch_simple(queue, group=self) for queue in self.simple_queues]):
             self._pending()
             return False
         for queue in self.queues:
-            if not armed(queue):
-                arm(queue, self)
+            arm(queue, self)
         methods = any([arm_methods(owner, self.runtime[2], self) for owner in self._owners()])
         loops = any([arm_methods(loop, ("call_soon_threadsafe",), self) for loop in self.loops])
         self._pending()
-        return bool(self.queues) or methods or loops
+        return bool(self.queues or self.simple_queues) or methods or loops
 
     def _owners(self):
         """The objects whose methods the runtime's users call: the threads' own, or their targets'."""
@@ -128,7 +127,9 @@ class Group:
             return
         self.state = "reviving"
         for queue in self.queues:
-            disarm(queue)
+            disarm(queue, self)
+        for queue in self.simple_queues:
+            unwatch_simple(queue, self)
         patched = sys.modules.get("gevent.monkey")
         if patched is not None and patched.is_module_patched("threading"):
             # A new thread is a greenlet, and runs in the middle of start(): it would wait for the queue's
@@ -157,6 +158,7 @@ class Group:
         started = 0
         for thread in self.threads:
             if not is_finished(thread) and successor(thread, self.queues, living) is None:
+                own_waits(client_of(thread))
                 restart(thread, self.queues)
                 started += 1
         return started
@@ -166,18 +168,14 @@ class Group:
         _failed(self.name, "%s: %s" % (type(error).__name__, error))
         for queue in self.queues:
             degrade(queue, self)
+        for queue in self.simple_queues:
+            watch_simple(queue, group=self)
 
 
 # --- threads ----------------------------------------------------------------------------------------------
 
 # What of a thread is its own; everything else is taken from one that was never started.
 _KEPT = ("_target", "_args", "_kwargs", "_name", "_daemonic", "_context", "name")
-
-
-def is_finished(thread):
-    """Its run() had returned by the time of the fork: Thread.run deletes what it was given."""
-    threading = sys.modules["threading"]
-    return type(thread).run is threading.Thread.run and "_target" not in thread.__dict__
 
 
 def restart(thread, queues=()):

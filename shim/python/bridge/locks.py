@@ -24,10 +24,6 @@ def inner(lock):
     return lock, conditions
 
 
-def is_recursive(lock):
-    return type(lock).__name__ in ("RLock", "_RLock", "_PyRLock")
-
-
 def open_orphan(lock, kept):
     """In the child. `kept`: ids of locks that the forking thread holds. Returns whether it was opened."""
     lock, conditions = inner(lock)

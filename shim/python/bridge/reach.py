@@ -32,6 +32,7 @@ class Found:
             setattr(self, name, [])
 
 
+_CELL = type((lambda value: lambda: value)(0).__closure__[0])
 _kinds = {}  # a type: what is made of its instances
 
 
@@ -60,6 +61,8 @@ def _classify(cls):
         return "container"
     if issubclass(cls, _weakref.ref):
         return "reference"
+    if cls is _CELL:
+        return "cell"
     if module == "_queue" and name == "SimpleQueue":
         return "simple_queues"
     socket = sys.modules.get("socket")
@@ -93,7 +96,7 @@ def reach(roots):
             if budget == 0:
                 return found
             kind = _kind(type(value))
-            if kind == "object":
+            if kind in ("object", "cell"):
                 deeper.extend(gc.get_referents(value))
             elif kind == "nothing":
                 continue

@@ -16,6 +16,8 @@ forkmend_python_\name:
     source queues
     source clients
     source cure
+    source evidence
+    source sections
     source explain
 
     .section .note.GNU-stack, "", %progbits

@@ -13,10 +13,14 @@ import _thread
 import _weakref
 
 CURED = ("callback", "eager")
+BY_EVIDENCE = "python:*"  # the profile of all Python threads that no other one names
 
 _loaded = set()  # parts of the bridge
 _answers = {}  # a module's name: what the profiles say of it
 _forks = {}  # the forking thread's ident: what its fork is about to lose
+_forks_seen = []  # not empty from the first fork on that loses threads
+OWNER_OF_LOCK = 24  # bytes from the start of an RLock; see buffer_lock in lost.cc
+_slow = set()  # what kept a fork waiting once, by id or name: later forks do not wait for it
 lost = []  # what this process has lost
 
 
@@ -29,17 +33,22 @@ class LostThread:
         self.thread = _weakref.ref(thread)
         self.name = str(thread._name)
         self.native_id = thread.native_id
-        self.runtime = runtime[0] if runtime else ""
+        # What helps a thread that evidence did not bring back is a profile of its own.
+        self.runtime = runtime[0] if runtime and runtime[0] != BY_EVIDENCE else ""
 
 
 class Fork:
     """A fork that is under way."""
 
-    __slots__ = ("lost", "groups")
+    __slots__ = ("lost", "groups", "plan", "sections", "holds", "results")
 
     def __init__(self):
         self.lost = []
         self.groups = ()
+        self.sections = None
+        self.holds = []  # what the forking thread is to hold over the fork: (lock or stream, place, may wait)
+        self.results = []  # what came of each: -1: others have it, 0: it has it itself, 1: held, 2: held, and others wait
+        self.plan = None  # for threads that come back by evidence alone
 
 
 def module_of(value):
@@ -74,14 +83,20 @@ def modules_of(thread):
 
 def runtime_of(thread):
     """(name, policy, enqueue methods, pending attributes) of the runtime, or None."""
+    named = False
     for module in modules_of(thread):
         if module is None:
             continue
-        if module not in _answers:
-            _answers[module] = _recognise(module)
-        if _answers[module] is not None:
+        named = True
+        if _answer(module) is not None:
             return _answers[module]
-    return None
+    return _answer(BY_EVIDENCE) if named else None
+
+
+def _answer(module):
+    if module not in _answers:
+        _answers[module] = _recognise(module)
+    return _answers[module]
 
 
 _nothing = object()
@@ -109,16 +124,17 @@ def is_queue(value):
 
 
 def before():
-    """In the parent, after every other before-hook. 2: it loses threads that are to be cured; 1: others; 0: none.
+    """In the parent, after every other before-hook: (2: it loses threads that are to be cured, 1: others, 0: none; what is to
+    be held over the fork; a list for what comes of it).
 
     Never asks for the frames of running threads: on 3.12 and 3.13 a process that does so at each fork ends up with a
     BytesIO freed while its buffer is exported, and crashes (7 of 40 runs of preload/plain_python.py).
     """
     threading = sys.modules.get("threading")
     if threading is None:
-        return 0
+        return 0, [], []
     own, own_native = _thread.get_ident(), _thread.get_native_id()
-    fork, cured = Fork(), []
+    fork, cured, by_evidence = Fork(), [], []
     for ident, thread in list(threading._active.items()):
         native = getattr(thread, "native_id", None)
         # A greenlet runs on the forking thread, and survives with it.
@@ -132,21 +148,56 @@ def before():
         except Exception as error:  # one that only looks like a thread
             _problem("%r is left as it is: %r" % (type(thread), error))
             continue
-        if runtime is not None and runtime[1] in CURED:
+        if runtime is None or runtime[1] not in CURED:
+            continue
+        if runtime[0] == BY_EVIDENCE and runtime[1] == "callback":
+            by_evidence.append(thread)
+        else:
             cured.append((thread, runtime))
+    if fork.lost and need("sections"):
+        take_sections(fork)
     if cured or "cure" in _loaded:
-        if need("cure"):
+        if need(*CURE):
             fork.groups = plan(cured)
+    if by_evidence and need(*PLAN):
+        fork.plan = takers_of(by_evidence, fork)
+    if fork.lost and not _forks_seen:
+        _forks_seen.append(True)
+        _say_unmatched()
     _forks[own] = fork
-    return 2 if fork.groups else 1 if fork.lost else 0
+    # An embedder's fork is announced to the interpreter only for threads that are known to need it.
+    by_embedder = fork.plan is not None and "uwsgi" in sys.modules
+    return 2 if fork.groups or by_embedder else 1 if fork.lost else 0, fork.holds, fork.results
 
 
-def need(part):
-    """Loads a part of the bridge once; False if it could not be loaded."""
-    if part not in _loaded:
-        if not _load(part):
-            return False
-        _loaded.add(part)
+def is_recursive(lock):
+    return type(lock).__name__ in ("RLock", "_RLock", "_PyRLock")
+
+
+def take_sections(fork):
+    try:
+        fork.sections = Sections(fork, [thread for thread in (record.thread() for record in fork.lost) if thread])
+    except Exception as error:
+        _problem("streams are forked as they are: %r" % error)
+
+
+CURE = ("reach", "locks", "queues", "clients", "evidence", "cure")
+PLAN = ("reach", "queues", "evidence")
+
+
+def is_finished(thread):
+    """Its run() had returned by the time of the fork: Thread.run deletes what it was given."""
+    threading = sys.modules["threading"]
+    return type(thread).run is threading.Thread.run and "_target" not in thread.__dict__
+
+
+def need(*parts):
+    """Loads parts of the bridge once, in this order; False if one could not be loaded."""
+    for part in parts:
+        if part not in _loaded:
+            if not _load(part):
+                return False
+            _loaded.add(part)
     return True
 
 
@@ -159,13 +210,16 @@ def explain_wait(frame):
         if caller is None or caller.f_code.co_name in _WAITS:
             break
         caller = caller.f_back
-    if caller is None or caller.f_code.co_name not in _WAITS or not need("explain"):
+    if caller is None or caller.f_code.co_name not in _WAITS or not need(
+            "reach", "clients", "explain"):
         return "", "", 0, "", ""
     return explain(frame)
 
 
 def after_in_parent():
-    _forks.pop(_thread.get_ident(), None)
+    fork = _forks.pop(_thread.get_ident(), None)
+    if fork is not None and fork.sections is not None:
+        fork.sections.remember_slow()
 
 
 def after_in_child():
@@ -174,6 +228,10 @@ def after_in_child():
     _forks.clear()
     if fork is None:
         return
+    if fork.sections is not None:
+        fork.sections.enter_child()
     lost.extend(fork.lost)
     for group in fork.groups:
         group.enter_child()
+    if fork.plan is not None:
+        arm_takers(fork.plan, fork)
