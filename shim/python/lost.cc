@@ -130,9 +130,8 @@ PyObject* say_unmatched(PyObject*, PyObject*) {
 // for}. They may run on: compare the addresses, never follow them.
 PyObject* all_waits(PyObject*, PyObject*) {
   PyObject* waits = api.PyDict_New();
-  threads::for_each([&](Thread& t) {
-    if (!threads::is_live(t) || t.wait.call.load(std::memory_order_relaxed) != WaitCall::sem_wait)
-      return true;
+  threads::for_each_live([&](Thread& t) {
+    if (t.wait.call.load(std::memory_order_relaxed) != WaitCall::sem_wait) return true;
     const Reference tid(api.Py_BuildValue("i", t.tid.load(std::memory_order_relaxed)));
     const Reference at(api.Py_BuildValue("k", reinterpret_cast<unsigned long>(t.wait.object)));
     return waits != nullptr && tid && at && api.PyDict_SetItem(waits, tid.get(), at.get()) == 0;
@@ -357,10 +356,9 @@ void without_interpreter(Wait&& wait) {
 
 bool is_awaited(const void* lock) {
   bool found = false;
-  threads::for_each([&](Thread& t) {
-    found = threads::is_live(t) &&
-            t.wait.call.load(std::memory_order_relaxed) == WaitCall::sem_wait &&
-            t.wait.object == lock;
+  threads::for_each_live([&](Thread& t) {
+    found =
+        t.wait.call.load(std::memory_order_relaxed) == WaitCall::sem_wait && t.wait.object == lock;
     return !found;
   });
   return found;
