@@ -10,6 +10,7 @@ namespace forkmend {
 enum class Policy : std::uint8_t {
   leave,     // known to heal itself: never touched, never reported
   report,    // watched and reported only
+  forkall,   // each thread that stood in a wait goes on in the child when that is woken
   quiesce,   // its own pause is called before fork
   drain,     // fork waits for the safepoint
   callback,  // drain, and the runtime's own respawn function at the first enqueue
@@ -18,9 +19,9 @@ enum class Policy : std::uint8_t {
   eager,     // callback or resume at once, in the child: no trigger is visible
 };
 
-inline constexpr int kPolicyCount = 8;
+inline constexpr int kPolicyCount = 9;
 inline constexpr const char* kPolicyNames[kPolicyCount] = {
-    "leave", "report", "quiesce", "drain", "callback", "rerun", "resume", "eager"};
+    "leave", "report", "forkall", "quiesce", "drain", "callback", "rerun", "resume", "eager"};
 
 // Whether a runtime's threads go on in the child.
 constexpr bool resumes(Policy policy) {

@@ -51,6 +51,12 @@ using SyscallFn = long (*)(long, long, long, long, long, long, long);
   X(thrd_join, int, (thrd_t, int*), nullptr)                                                       \
   X(thrd_detach, int, (thrd_t), nullptr)                                                           \
   X(__cxa_thread_atexit_impl, int, (void (*)(void*), void*, void*), nullptr)                       \
+  X(pthread_mutex_init, int, (pthread_mutex_t*, const pthread_mutexattr_t*), nullptr)              \
+  X(mtx_init, int, (mtx_t*, int), nullptr)                                                         \
+  X(pthread_cond_init, int, (pthread_cond_t*, const pthread_condattr_t*), kCondVersion)            \
+  X(cnd_init, int, (cnd_t*), nullptr)                                                              \
+  X(sem_init, int, (sem_t*, int, unsigned), nullptr)                                               \
+  X(__register_atfork, int, (void (*)(), void (*)(), void (*)(), void*), nullptr)                  \
   X(pthread_mutex_lock, int, (pthread_mutex_t*), nullptr)                                          \
   X(pthread_mutex_trylock, int, (pthread_mutex_t*), nullptr)                                       \
   X(pthread_mutex_timedlock, int, (pthread_mutex_t*, const timespec*), nullptr)                    \

@@ -49,8 +49,8 @@ void stop(Thread& t, const void* caller) {
   t.state.store(ThreadState::running);
 }
 
-Park::Park(Thread& t, const void* caller) : thread_(nullptr) {
-  if (!t.registered || t.state.load(std::memory_order_relaxed) != ThreadState::running) return;
+void Park::begin(Thread& t, const void* caller) {
+  if (t.state.load(std::memory_order_relaxed) != ThreadState::running) return;
   if (!may_stop(t, caller)) return;
   thread_ = &t;
   t.parks.fetch_add(1, std::memory_order_relaxed);

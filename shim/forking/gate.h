@@ -10,6 +10,7 @@
 #include "shim/base/clock.h"
 #include "shim/base/door.h"
 #include "shim/base/token.h"
+#include "shim/forking/standstill.h"
 #include "shim/threads/stacks.h"
 #include "shim/threads/thread.h"
 
@@ -74,7 +75,13 @@ bool resumable(Thread& t, Stack& s, Call& call, GiveBack& give_back, TakeAgain& 
 //   Park park(t, caller);  result = real(...);  park.leave();
 class Park {
  public:
-  Park(Thread& t, const void* caller);
+  FORKMEND_INLINE Park(Thread& t, const void* caller) : thread_(nullptr), standing_(nullptr) {
+    if (FORKMEND_UNLIKELY(t.registered)) {
+      begin(t, caller);
+    } else if (Stack* s = t.stack.load(std::memory_order_relaxed)) {
+      if (standstill::may_stand(t, *s, caller)) standing_ = s;
+    }
+  }
   // True if the thread counts as parked.
   explicit operator bool() const { return thread_ != nullptr; }
   // Makes the call that may block. True when it came to its end; false in a child where the thread
@@ -82,6 +89,7 @@ class Park {
   // give_back() and take_again() are for what the call took.
   template <class Call, class GiveBack, class TakeAgain>
   FORKMEND_INLINE bool run(Call&& call, GiveBack&& give_back, TakeAgain&& take_again) {
+    if (standing_ != nullptr) return standstill::resumable(*standing_, call, give_back, take_again);
     Stack* s = thread_ != nullptr ? thread_->stack.load(std::memory_order_relaxed) : nullptr;
     if (FORKMEND_LIKELY(s == nullptr)) {
       call();
@@ -113,9 +121,11 @@ class Park {
   }
 
  private:
+  void begin(Thread& t, const void* caller);
   void set(ThreadState state) { thread_->state.store(state); }
   void finish();
   Thread* thread_;
+  Stack* standing_;  // of a thread that nobody waits for
 };
 
 }  // namespace forkmend::gate

@@ -4,11 +4,13 @@
 #include <sys/mman.h>
 
 #include "shim/base/armed.h"
+#include "shim/base/real.h"
 #include "shim/base/spinlock.h"
 #include "shim/base/syscall.h"
 #include "shim/base/token.h"
 #include "shim/forking/gate.h"
 #include "shim/forking/safepoint.h"
+#include "shim/forking/standstill.h"
 #include "shim/locks/adopted.h"
 #include "shim/locks/held.h"
 #include "shim/locks/libc_calls.h"
@@ -20,15 +22,19 @@
 #include "shim/reporting/modules.h"
 #include "shim/reviving/callback.h"
 #include "shim/reviving/declared.h"
+#include "shim/reviving/forkall.h"
 #include "shim/reviving/quiesce.h"
 #include "shim/reviving/resume.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/threads/create.h"
 #include "shim/threads/lost.h"
+#include "shim/threads/stacks.h"
 #include "shim/threads/thread.h"
 #include "shim/threads/unrecorded.h"
 #include "shim/waiting/cond_queue.h"
 #include "shim/waiting/handover.h"
+
+extern "C" void* __dso_handle __attribute__((visibility("hidden")));
 
 namespace forkmend::forking {
 namespace {
@@ -41,6 +47,7 @@ FORKMEND_SAME_PAGE std::atomic<const void*> place_of{nullptr};
 FORKMEND_SAME_PAGE int process_id;
 
 FORKMEND_TLS Fork* current;  // the fork that this thread is in, for libc's handlers
+FORKMEND_TLS bool standing;  // libc's fork is under way in this thread: standstill, stacks
 
 // A fork of a process with one thread has nobody to wait for and nothing to lose.
 bool has_threads() { return threads::live().load(std::memory_order_relaxed) > 1; }
@@ -134,12 +141,14 @@ class Protocol {
 
   static void child(const Fork& fork) {
     const ChildEntry entry;
+    standstill::after_fork_child(entry);
     gate::after_fork_child(entry);  // this thread may have closed it
     safepoint::after_fork_child(entry);
     if (!has_threads() && !has_lost_threads()) {
       // Nothing is lost. The books are brought up to date when they are needed (catch_up): most
       // such children exec or exit, and a store would cost each a page fault.
       if (child_unannounced()) restore_armed_page(entry);
+      threads::stacks::after_fork_child(entry);  // one may have been on its way out
       return;
     }
     const int pid = sys::getpid();
@@ -155,6 +164,8 @@ class Protocol {
     threads::lost_handles_after_fork_child(entry);
     runtimes::after_fork_child(entry);
     resume::after_fork_child(entry);
+    threads::stacks::after_fork_child(entry);
+    forkall::after_fork_child(entry);
     locks::adopted_after_fork_child(entry);
     libc_calls::after_fork_child(entry);
     random_lock::after_fork_child(entry);
@@ -173,7 +184,7 @@ namespace {
 
 // libc's handlers. The interposed call came first in nearly every fork; then these find their work
 // done. glibc 2.31 holds its handler lock through all of them: no waiting here.
-void on_prepare() {
+void prepare() {
   if (current != nullptr && is_left_behind(*current)) current = nullptr;
   if (current != nullptr || (!has_threads() && !has_lost_threads())) return;
   Fork* fork = fork_on_own_page();
@@ -188,11 +199,25 @@ void on_prepare() {
 void end_own_page() {
   if (current != nullptr && current->on_own_page) end(*current);
 }
+// Registered before anybody else's (interpose/atfork.cc), so that of all prepare handlers it runs
+// last: whoever wakes from a wait during the others' stands still for none of them.
+void on_prepare() {
+  prepare();
+  if (has_threads() || has_lost_threads()) {
+    threads::stacks::before_fork();
+    standstill::before_fork();
+    standing = true;
+  }
+}
 void on_parent() {
+  if (standing) {
+    standing = false;
+    standstill::after_fork_parent();
+    threads::stacks::after_fork_parent();
+  }
   Protocol::parent();
   end_own_page();
 }
-
 // `fork` is null where nobody saw it come.
 void enter_child(const Fork* fork, const void* caller = nullptr) {
   Fork unseen;
@@ -201,6 +226,7 @@ void enter_child(const Fork* fork, const void* caller = nullptr) {
   Protocol::child(fork != nullptr ? *fork : unseen);
 }
 void on_child() {
+  standing = false;
   if (process_id != sys::getpid()) enter_child(current);
   end_own_page();
 }
@@ -244,6 +270,7 @@ void after_child(Fork& fork) {
   end(fork);
   python::embedder::after_child();
   resume::revive_eager();
+  forkall::fork_returned();
 }
 void after_daemon(Fork& fork) {
   after_child(fork);
@@ -256,7 +283,11 @@ void notice_child() {
   enter_child(nullptr);
 }
 
-void install_handlers() { pthread_atfork(on_prepare, on_parent, on_child); }
+void install_handlers() {
+  static std::atomic<bool> done{false};
+  if (!done.exchange(true))
+    real().__register_atfork(on_prepare, on_parent, on_child, &__dso_handle);
+}
 
 bool is_this_process() { return process_id == sys::getpid(); }
 

@@ -4,6 +4,7 @@
 #include "shim/interpose/c11.h"
 #include "shim/interpose/interpose.h"
 #include "shim/locks/lost_waiters.h"
+#include "shim/reviving/forkall.h"
 #include "shim/waiting/waits.h"
 
 using namespace forkmend;
@@ -45,6 +46,18 @@ FORKMEND_EXPORT int cnd_signal(cnd_t* c) {
 
 FORKMEND_EXPORT int cnd_broadcast(cnd_t* c) {
   return c11::result(waiting::cond_broadcast(c11::cond(c), FORKMEND_CALLER));
+}
+
+// In a child an object that is made anew is one of the library's own making, and who waited on the
+// old one is nobody's any more.
+FORKMEND_EXPORT int pthread_cond_init(pthread_cond_t* c, const pthread_condattr_t* attributes) {
+  forkall::on_init(c);
+  return real().pthread_cond_init(c, attributes);
+}
+
+FORKMEND_EXPORT int cnd_init(cnd_t* c) {
+  forkall::on_init(c);
+  return real().cnd_init(c);
 }
 
 FORKMEND_EXPORT int pthread_cond_destroy(pthread_cond_t* c) {

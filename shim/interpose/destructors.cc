@@ -6,6 +6,8 @@
 using namespace forkmend;
 
 FORKMEND_EXPORT int __cxa_thread_atexit_impl(void (*function)(void*), void* object, void* dso) {
-  if (quiet()) return real().__cxa_thread_atexit_impl(function, object, dso);
+  const Thread* t = threads::self();
+  if (t == nullptr || t->stack.load(std::memory_order_relaxed) == nullptr)
+    return real().__cxa_thread_atexit_impl(function, object, dso);
   return threads::destructors::add(function, object, dso);
 }

@@ -4,9 +4,20 @@
 #include "shim/interpose/c11.h"
 #include "shim/interpose/interpose.h"
 #include "shim/locks/layout.h"
+#include "shim/reviving/forkall.h"
 #include "shim/waiting/locks.h"
 
 using namespace forkmend;
+
+FORKMEND_EXPORT int pthread_mutex_init(pthread_mutex_t* m, const pthread_mutexattr_t* attributes) {
+  forkall::on_init(m);
+  return real().pthread_mutex_init(m, attributes);
+}
+
+FORKMEND_EXPORT int mtx_init(mtx_t* m, int type) {
+  forkall::on_init(m);
+  return real().mtx_init(m, type);
+}
 
 FORKMEND_EXPORT int pthread_mutex_lock(pthread_mutex_t* m) {
   if (quiet()) return real_functions.pthread_mutex_lock(m);

@@ -1,6 +1,7 @@
 // Semaphores and barriers.
 #include "shim/interpose/interpose.h"
 #include "shim/locks/lost_waiters.h"
+#include "shim/reviving/forkall.h"
 #include "shim/waiting/handover.h"
 #include "shim/waiting/waits.h"
 
@@ -14,6 +15,11 @@ FORKMEND_EXPORT int sem_timedwait(sem_t* s, const timespec* deadline) {
 
 FORKMEND_EXPORT int sem_clockwait(sem_t* s, clockid_t clock, const timespec* deadline) {
   return waiting::sem_clockwait(s, clock, deadline, FORKMEND_CALLER);
+}
+
+FORKMEND_EXPORT int sem_init(sem_t* s, int shared, unsigned value) {
+  forkall::on_init(s);
+  return real().sem_init(s, shared, value);
 }
 
 FORKMEND_EXPORT int sem_post(sem_t* s) {

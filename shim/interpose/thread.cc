@@ -3,6 +3,7 @@
 #include "shim/exiting/park.h"
 #include "shim/interpose/c11.h"
 #include "shim/interpose/interpose.h"
+#include "shim/reviving/forkall.h"
 #include "shim/threads/create.h"
 #include "shim/threads/lost.h"
 #include "shim/threads/stacks.h"
@@ -59,18 +60,21 @@ FORKMEND_EXPORT int pthread_detach(pthread_t thread) { return threads::detach(th
 FORKMEND_EXPORT int thrd_detach(thrd_t thread) { return c11::result(threads::detach(thread)); }
 
 FORKMEND_EXPORT int pthread_kill(pthread_t thread, int signal) {
+  if (signal != 0 && forkall::any()) forkall::acts_on(thread);
   const int error = threads::refuse_lost(thread);
   return error != 0 ? error : real().pthread_kill(thread, signal);
 }
 
 FORKMEND_EXPORT int pthread_cancel(pthread_t thread) {
+  if (forkall::any()) forkall::acts_on(thread);
   const int error = threads::refuse_lost(thread);
+  if (error == 0) threads::stacks::will_unwind(thread);
   return error != 0 ? error : real().pthread_cancel(thread);
 }
 
 FORKMEND_EXPORT int pthread_sigmask(int how, const sigset_t* set, sigset_t* old) {
   const int result = real().pthread_sigmask(how, set, old);
-  if (!quiet() && set != nullptr) threads::note_mask();
+  if (result == 0 && set != nullptr && is_active()) threads::note_mask();
   return result;
 }
 
@@ -83,6 +87,6 @@ FORKMEND_EXPORT int pthread_setname_np(pthread_t thread, const char* name) {
 // Rust's standard library of 2024 (1.77) panics in a new thread that has no guard page.
 FORKMEND_EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t* attributes) {
   const int result = real().pthread_getattr_np(thread, attributes);
-  if (result == 0 && !quiet()) threads::stacks::tell_guard(thread, attributes);
+  if (result == 0 && is_active()) threads::stacks::tell_guard(thread, attributes);
   return result;
 }

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 
+#include "shim/base/real.h"
 #include "shim/locks/layout.h"
 #include "shim/threads/thread.h"
 
@@ -47,6 +48,17 @@ inline void claim(Thread& t, pthread_mutex_t* m) {
 inline void claim(Thread& t, pthread_rwlock_t* l) {
   const int writer = layout::rwlock_writer(l);
   if (writer != 0 && writer != t.tid.load(std::memory_order_relaxed)) examine(l);
+}
+
+// In a thread that goes on in a child, right after its wait on a condition variable: takes the
+// mutex, unless it had it back already when it stood still.
+inline void take_back(const Thread& t, pthread_mutex_t* m) {
+  if (layout::mutex_known() && layout::looks_locked(m) &&
+      threads::has_been(t, layout::mutex_owner(m))) {
+    examine(m);
+    if (layout::mutex_owner(m) == t.tid.load(std::memory_order_relaxed)) return;
+  }
+  real().pthread_mutex_lock(m);
 }
 
 }  // namespace forkmend::locks

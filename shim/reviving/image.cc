@@ -43,6 +43,7 @@ struct Layout {
   std::size_t cancel_state;
   unsigned char cancel_mask;
   std::ptrdiff_t locale;
+  std::size_t tid;  // 0: not known
   bool known;
 };
 Layout at;
@@ -194,6 +195,20 @@ bool find_locale() {
   return found == 1;
 }
 
+// Without it stacks of detached threads are not used again.
+void find_tid() {
+  const char* block = block_of(pthread_self());
+  const int tid = sys::gettid();
+  std::size_t found = 0;
+  int count = 0;
+  for (std::size_t i = 0; i + sizeof tid <= kBlock; i += sizeof tid) {
+    if (read<int>(block + i) != tid) continue;
+    found = i;
+    count++;
+  }
+  at.tid = count == 1 ? found : 0;
+}
+
 const char* find_everything() {
   if (!kCanResume) return "not for this architecture";
 #if defined(__x86_64__)
@@ -215,6 +230,7 @@ const char* find_everything() {
   if (!find_cleanup()) return "this libc's cleanup handlers are not where they were";
   if (!find_cancel_state()) return "this libc's cancellation state is not where it was";
   if (!find_locale()) return "this libc's locale is not where it was";
+  find_tid();
   return nullptr;
 }
 
@@ -279,6 +295,11 @@ bool see(pthread_t thread, const char* top) {
 const char* static_storage(pthread_t thread, std::size_t& size) {
   size = at.static_tls;
   return block_of(thread) - at.static_tls;
+}
+
+std::atomic<int>* tid_word(pthread_t thread) {
+  if (at.tid == 0) return nullptr;
+  return reinterpret_cast<std::atomic<int>*>(block_of(thread) + at.tid);
 }
 
 std::size_t take(pthread_t lost, char* out) {

@@ -12,6 +12,7 @@
 #include <locale.h>
 #include <pthread.h>
 
+#include <atomic>
 #include <cstddef>
 
 namespace forkmend::image {
@@ -32,6 +33,10 @@ std::size_t most();
 // The static thread-local storage of a thread with a stack of the shim's own or of the calling
 // process's first thread: from the block's lowest byte, of this size, up to the block.
 const char* static_storage(pthread_t thread, std::size_t& size);
+
+// Libc's word with the thread's id, which the kernel clears when it has left the thread's memory;
+// null where it is not known.
+std::atomic<int>* tid_word(pthread_t thread);
 
 // Copies a lost thread's aside. Returns the bytes it took, a multiple of 8.
 std::size_t take(pthread_t lost, char* out);

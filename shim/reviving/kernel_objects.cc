@@ -36,6 +36,7 @@ struct Made {
   int other;               // of a pair: the other end; -1
   unsigned long inode[2];  // of a pair: this end's and the other's; of a connection; numbers are
                            // reused
+  bool written;            // by this process, before it was forked
   bool is_connection() const { return other < 0 && inode[0] != 0; }
 };
 struct Table {
@@ -75,7 +76,8 @@ bool is_resumed_unasked(const void* address) {
 }
 
 bool takes_notes(const void* caller) {
-  return is_active() && (configuration::asked_to_make_anew() || is_resumed_unasked(caller));
+  return is_active() && (configuration::default_policy() == Policy::forkall ||
+                         configuration::asked_to_make_anew() || is_resumed_unasked(caller));
 }
 
 // The number is another object's now.
@@ -83,7 +85,7 @@ void forget(int fd) {
   Table* table = lazy_table.existing();
   if (FORKMEND_UNLIKELY(table != nullptr) && fd >= 0 && fd < kMostDescriptors &&
       table->made[fd].caller != nullptr)
-    table->made[fd] = {nullptr, -1, {0, 0}};
+    table->made[fd] = {nullptr, -1, {0, 0}, false};
 }
 
 Made* note(int fd, const void* caller) {
@@ -98,7 +100,7 @@ Made* note(int fd, const void* caller) {
   while (highest <= fd && !noted.compare_exchange_weak(highest, fd + 1)) {
   }
   Made& made = table->made[fd];
-  made = {caller, -1, {0, 0}};
+  made = {caller, -1, {0, 0}, false};
   return &made;
 }
 
@@ -112,12 +114,24 @@ bool is_of(const Runtime& r, const Made* made) {
   return made != nullptr && r.dso != nullptr && modules::find(made->caller) == r.dso;
 }
 
+// Sets that are this process's own already.
+int rebuilt[kMostSets];
+FORKMEND_SAME_PAGE int rebuilt_count;
+
+bool is_rebuilt(int set) {
+  for (int i = 0; i < rebuilt_count; i++) {
+    if (rebuilt[i] == set) return true;
+  }
+  return false;
+}
+
 // --- one rebuild
 // ---------------------------------------------------------------------------------
 
 class Rebuild {
  public:
-  explicit Rebuild(const Runtime& r) : runtime_(r) {}
+  explicit Rebuild(const Runtime& r, const Thread* one = nullptr)
+      : runtime_(r), one_(one), by_default_(one != nullptr) {}
 
   int run() {
     if (!has_any()) return 0;
@@ -126,7 +140,7 @@ class Rebuild {
     for (int i = 0; i < set_count_ && error_ == 0; i++) {
       if (!copy_of_earlier_[i]) rebuild_set(i);
     }
-    if (error_ == 0) rebuild_rest();
+    if (error_ == 0 && !runtime_.objects_rebuilt) rebuild_rest();
     return error_;
   }
 
@@ -152,6 +166,19 @@ class Rebuild {
   int errno_or(int fallback) const { return error_ != 0 ? error_ : fallback; }
   void fail(long result) {
     if (error_ == 0) error_ = result < 0 ? static_cast<int>(-result) : EIO;
+  }
+
+  static bool waits_on(const Thread& t, int fd) {
+    return t.wait.call.load() == WaitCall::epoll_wait &&
+           t.wait.object == reinterpret_cast<const void*>(static_cast<long>(fd));
+  }
+
+  bool is_own_set(int fd) const {
+    if (!by_default_) return is_of(runtime_, made_of(fd)) || waited_on(fd) || signals_itself(fd);
+    if (is_rebuilt(fd)) return false;
+    // One that another lost thread waits on is that one's.
+    return waits_on(*one_, fd) || (!runtime_.objects_rebuilt && !is_program() &&
+                                   is_of(runtime_, made_of(fd)) && !waited_on(fd));
   }
 
   bool waited_on(int fd) const {
@@ -192,7 +219,7 @@ class Rebuild {
   bool find_sets() {
     return for_each_descriptor([&](int fd, const Link& link) {
       if (!is(link, "anon_inode:[eventpoll]")) return;
-      const bool own = is_of(runtime_, made_of(fd)) || waited_on(fd) || signals_itself(fd);
+      const bool own = is_own_set(fd);
       if (own && set_count_ < kMostSets) sets_[set_count_++] = fd;
     });
   }
@@ -247,6 +274,7 @@ class Rebuild {
       const Target& target = targets_[i];
       // The number may have gone to another file since it was added.
       if (target.inode != 0 && !done(target.fd) && inode_of(target.fd) != target.inode) continue;
+      if (!is_private(target.fd) && is_wake_up(target.fd)) continue;
       renew(target.fd, is_signal_to_itself(target));
       epoll_event event{};
       event.events = target.events;
@@ -254,8 +282,9 @@ class Rebuild {
       control(static_cast<int>(fresh), EPOLL_CTL_ADD, target.fd, event);
     }
     for (int i = 0; i < set_count_ && error_ == 0; i++) {
-      if (i == which || (copy_of_earlier_[i] && original_[i] == which))
-        replace(sets_[i], static_cast<int>(fresh));
+      if (i != which && !(copy_of_earlier_[i] && original_[i] == which)) continue;
+      replace(sets_[i], static_cast<int>(fresh));
+      if (rebuilt_count < kMostSets) rebuilt[rebuilt_count++] = sets_[i];
     }
     sys::close(static_cast<int>(fresh));
   }
@@ -272,6 +301,7 @@ class Rebuild {
     for_each_descriptor([&](int fd, const Link& link) {
       const Made* made = made_of(fd);
       if (!is_of(runtime_, made) || done(fd) || error_ != 0) return;
+      if (by_default_ && (!is_private(fd) || !is_wake_up(fd))) return;
       if (is(link, "anon_inode:[eventfd]") || is(link, "anon_inode:[timerfd]") ||
           is_connection(fd, *made, link) || intact_pair(fd) != nullptr)
         renew(fd);
@@ -293,6 +323,13 @@ class Rebuild {
     if (result < 0) return fail(result);
     if (status >= 0) sys::call(SYS_fcntl, fd, F_SETFL, status & (O_NONBLOCK | O_ASYNC | O_APPEND));
     if (done_count_ < kMostRebuilt) done_[done_count_++] = fd;
+  }
+
+  // An eventfd, a pipe, or an end of a pair.
+  bool is_wake_up(int fd) const {
+    Link link;
+    read_link(fd, link);
+    return is(link, "anon_inode:[eventfd]") || is(link, "pipe:") || intact_pair(fd) != nullptr;
   }
 
   // Every descriptor that is the same object as `link`.
@@ -363,6 +400,20 @@ class Rebuild {
     sys::close(static_cast<int>(fresh));
   }
 
+  // Of a pipe, or of a pair of sockets.
+  static bool are_ends(unsigned long one, unsigned long other) {
+    return one != 0 && other != 0 && one - other + 1 <= 2;
+  }
+
+  // By default only what it is certain that the library alone uses: the program's own objects may
+  // be there for its children to write to.
+  bool is_private(int fd) const {
+    if (!by_default_) return true;
+    const Made* made = made_of(fd);
+    return made != nullptr && (made->written || !is_program());
+  }
+  bool is_program() const { return runtime_.dso == modules::of_executable(); }
+
   // A pair whose ends this library made, as long as both are still what they were.
   const Made* intact_pair(int fd) const {
     const unsigned long inode = inode_of(fd);
@@ -372,6 +423,8 @@ class Rebuild {
       const Made& made = table->made[i];
       if (made.caller == nullptr || made.other < 0 || !is_of(runtime_, &made)) continue;
       if (made.inode[0] == inode && inode_of(made.other) == made.inode[1]) return &made;
+      if (made.inode[0] == 0 && inode_of(i) == inode && are_ends(inode, inode_of(made.other)))
+        return &made;
     }
     return nullptr;
   }
@@ -447,6 +500,8 @@ class Rebuild {
   static constexpr int EFD_FLAGS = O_CLOEXEC | O_NONBLOCK;
 
   const Runtime& runtime_;
+  const Thread* const one_;
+  const bool by_default_;  // nobody asked for these threads
   int error_ = 0;
   int set_count_ = 0;
   int sets_[kMostSets];
@@ -477,7 +532,10 @@ int made_pair(int result, const int* fds, const void* caller) {
     forget(fds[1]);
     return result;
   }
-  const unsigned long inode[2] = {inode_of(fds[0]), inode_of(fds[1])};
+  // Nobody pays for two system calls where it is only the default: the ends of a pipe have one
+  // inode, those of a pair of sockets neighbouring ones.
+  const bool look = configuration::asked_to_make_anew() || is_resumed_unasked(caller);
+  const unsigned long inode[2] = {look ? inode_of(fds[0]) : 0, look ? inode_of(fds[1]) : 0};
   for (int i = 0; i < 2; i++) {
     if (Made* end = note(fds[i], caller)) {
       end->other = fds[1 - i];
@@ -502,20 +560,70 @@ int connected(int result, int fd, const void* caller) {
   return result;
 }
 
+void wrote(int fd) {
+  Table* table = lazy_table.existing();
+  if (table == nullptr || static_cast<unsigned>(fd) >= kMostDescriptors) return;
+  Made& made = table->made[fd];
+  if (made.caller != nullptr && !made.written) made.written = true;
+}
+
+bool is_noted(int fd, int& other) {
+  const Made* made = made_of(fd);
+  if (made == nullptr || made->is_connection()) return false;
+  other = made->other;
+  return true;
+}
+
+bool wakes_itself(int fd, const void* caller, int& other) {
+  const Made* made = made_of(fd);
+  if (made == nullptr || made->is_connection()) return false;
+  other = made->other;
+  if (made->written) return true;
+  const modules::Module* module = modules::find(made->caller);
+  return module != nullptr && module != modules::of_executable() && modules::find(caller) == module;
+}
+
+bool set_watches(int set, int fd) {
+  bool found = false;
+  for_each_line(set, [&](std::string_view line) {
+    std::uint64_t target = 0;
+    found = found || (number_after(line, "tfd:", 10, target) && static_cast<int>(target) == fd);
+  });
+  return found;
+}
+
 bool made_by(const Runtime& r, int fd) {
   const Made* made = made_of(fd);
   return made != nullptr && !made->is_connection() && is_of(r, made);
 }
 
-int rebuild(const Runtime& r) {
+namespace {
+
+int run(const Runtime& r, const Thread* one) {
   // Some 140 KiB: not on the stack of whoever triggers.
   const long memory = sys::call(SYS_mmap, 0, sizeof(Rebuild), PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory < 0 && memory > -4096) return ENOMEM;
-  auto* work = new (reinterpret_cast<void*>(memory)) Rebuild(r);
+  auto* work = new (reinterpret_cast<void*>(memory)) Rebuild(r, one);
   const int error = work->run();
   sys::call(SYS_munmap, memory, sizeof(Rebuild));
   return error;
+}
+
+}  // namespace
+
+int rebuild(const Runtime& r) { return run(r, nullptr); }
+
+int rebuild(Runtime& r, const Thread& one) {
+  const bool waits = one.wait.call.load() == WaitCall::epoll_wait;
+  if (r.objects_rebuilt && !waits) return 0;
+  const int error = run(r, &one);
+  if (error == 0) r.objects_rebuilt = true;
+  return error;
+}
+
+void after_fork_child() {
+  if (rebuilt_count != 0) rebuilt_count = 0;
 }
 
 }  // namespace forkmend::kernel_objects

@@ -16,7 +16,8 @@
 
 namespace forkmend {
 struct Runtime;
-}
+struct Thread;
+}  // namespace forkmend
 
 namespace forkmend::kernel_objects {
 
@@ -26,10 +27,27 @@ int made_pair(int result, const int* fds, const void* caller);
 // Notes who connected a socket, at once or later; returns the result and leaves errno as it is.
 int connected(int result, int fd, const void* caller);
 
+// The calling thread writes a wake-up's worth of bytes. Before the first fork that loses threads it
+// is noted that this process wakes itself by this descriptor.
+void wrote(int fd);
+// Whether a write to it by `caller` is this process's own wake-up, as far as is known: it wrote to
+// it before the fork, or it is a library's, which writes there itself. What the program made to
+// hear of its children is neither. `other`: the far end of a pair, or -1.
+bool wakes_itself(int fd, const void* caller, int& other);
+// Whether it is an eventfd, or an end of a pipe or pair, of which it is known who made it.
+bool is_noted(int fd, int& other);
+// True if the epoll set watches the descriptor.
+bool set_watches(int set, int fd);
+
 // True if the eventfd, or the writing end of the pipe or pair, belongs to the runtime's library.
 bool made_by(const Runtime& r, int fd);
 
 // In a child, before the runtime's threads go on. 0, or an errno value: then nothing may go on.
 int rebuild(const Runtime& r);
+// The same for one thread of policy forkall: the set that it waits on, and at the first one of a
+// library what nobody waits on.
+int rebuild(Runtime& r, const Thread& one);
+// Child entry.
+void after_fork_child();
 
 }  // namespace forkmend::kernel_objects

@@ -11,10 +11,13 @@
 #include "shim/base/signals.h"
 #include "shim/base/syscall.h"
 #include "shim/forking/protocol.h"
+#include "shim/forking/standstill.h"
 #include "shim/locks/lost_waiters.h"
 #include "shim/python/bridge.h"
 #include "shim/reporting/event.h"
 #include "shim/reviving/by_signal.h"
+#include "shim/reviving/forkall.h"
+#include "shim/reviving/forkall_descriptors.h"
 #include "shim/reviving/image.h"
 #include "shim/reviving/kernel_objects.h"
 #include "shim/reviving/pages.h"
@@ -83,14 +86,24 @@ bool wait_for_others() {
   return revival.phase.load() != current + given_up;
 }
 
+// Who is made anew together: all lost threads of a runtime, or one that goes on by itself.
+struct Group {
+  Runtime& runtime;
+  Thread* one = nullptr;
+};
+
 template <class Visit>
-void for_each_lost(const Runtime& r, Visit&& visit) {
-  threads::for_each_lost([&](Thread& t) { return t.runtime != &r || visit(t); });
+void for_each_lost(const Group& group, Visit&& visit) {
+  if (group.one != nullptr) {
+    if (threads::is_lost(*group.one)) visit(*group.one);
+    return;
+  }
+  threads::for_each_lost([&](Thread& t) { return t.runtime != &group.runtime || visit(t); });
 }
 
-bool has_stacks(const Runtime& r) {
+bool has_stacks(Runtime& r) {
   bool any = false;
-  for_each_lost(r, [&](Thread& t) {
+  for_each_lost({r}, [&](Thread& t) {
     any = t.stack.load(std::memory_order_relaxed) != nullptr;
     return !any;
   });
@@ -124,7 +137,8 @@ const char* obstacle(const Thread& t) {
   if (!image::see(t.handle, s->base.load() + s->size)) return "its thread block is not known";
   if (image::has_noted(t.handle))
     return "it has a Python thread state, which CPython frees in a child";
-  if (!s->whole.load()) return why_not_parked(t);
+  if (t.runtime->policy == Policy::forkall ? !standstill::stood(*s) : !s->whole.load())
+    return why_not_parked(t);
   const auto sp = s->context.sp - reinterpret_cast<std::uintptr_t>(s->base.load());
   if (!s->in_handler && sp >= s->size - threads::stacks::kPad)
     return "it waited on another stack than its own, as coroutines and greenlets do";
@@ -134,8 +148,8 @@ const char* obstacle(const Thread& t) {
 
 // What lost threads were counted in: a condition variable that counts a waiter which does not exist
 // gives it the next signal.
-void forget_waiters(const Runtime& r) {
-  for_each_lost(r, [](Thread& t) {
+void forget_waiters(const Group& group) {
+  for_each_lost(group, [](Thread& t) {
     void* object = const_cast<void*>(t.wait.object);
     switch (t.wait.call.load()) {
       case WaitCall::cond_wait:
@@ -153,10 +167,10 @@ void forget_waiters(const Runtime& r) {
 }
 
 // Makes every thread anew, up to the point where nothing but its own is missing. 0 or an errno.
-int make_all(const Runtime& r, std::uint32_t& count) {
+int make_all(const Group& group, std::uint32_t& count) {
   int error = 0;
   count = 0;
-  for_each_lost(r, [&](Thread& t) {
+  for_each_lost(group, [&](Thread& t) {
     Stack& s = *t.stack.load();
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
@@ -175,9 +189,9 @@ int make_all(const Runtime& r, std::uint32_t& count) {
   return error;
 }
 
-void give_up(const Runtime& r, std::uint32_t count) {
+void give_up(const Group& group, std::uint32_t count) {
   enter_phase(given_up);
-  for_each_lost(r, [&](Thread& t) {
+  for_each_lost(group, [&](Thread& t) {
     if (count == 0) return false;
     count--;
     real().pthread_join(t.stack.load()->handle, nullptr);
@@ -185,22 +199,34 @@ void give_up(const Runtime& r, std::uint32_t count) {
   });
 }
 
-void book(Runtime& r, std::uint32_t count) {
+void book(const Group& group, std::uint32_t count) {
   const int n = static_cast<int>(count);
-  for_each_lost(r, [&](Thread& t) {
+  const bool by_itself = group.one != nullptr;
+  for_each_lost(group, [&](Thread& t) {
     Stack& s = *t.stack.load();
     if ((s.ends.load() & kLoose) != 0) real().pthread_detach(t.handle);
     if (s.again) threads::begin_anew(t);
-    const ThreadState state = s.again ? ThreadState::starting : ThreadState::leaving;
+    const ThreadState state = by_itself ? ThreadState::running
+                              : s.again ? ThreadState::starting
+                                        : ThreadState::leaving;
     s.whole.store(false);
+    s.standing.store(Standing::no);
+    s.missed.store(0);
     s.image = nullptr;
     s.again = false;
     threads::go_on(t, state);
     return true;
   });
   threads::live().fetch_add(n);
+  group.runtime.live.fetch_add(n);
+  if (by_itself) {
+    // The process stays one with lost threads: what this one holds carries the id that it had, and
+    // is put right by it as it is used (locks/orphan.h).
+    if (threads::lost.load() > 1) threads::lost.fetch_sub(n);
+    forkall::began();
+    return;
+  }
   threads::lost.fetch_sub(n);
-  r.live.fetch_add(n);
   runtimes::registered_threads.fetch_add(n);
   set_busy(Busy::registered_threads, true);
   if (threads::lost.load() == 0) set_busy(Busy::lost_threads, false);
@@ -211,10 +237,10 @@ void book(Runtime& r, std::uint32_t count) {
 // while there is but one. Those at the top of a stack hold nothing that is needed once the image is
 // taken: libc fills them again from the top, and the trampoline's frames come to lie where they
 // were. A stack that the program gave may be memory that DONTNEED would not clear.
-void ready_pages(const Runtime& r) {
+void ready_pages(const Group& group) {
   constexpr std::size_t kBelowTrampoline = 2048, kAroundWait = 512;  // bytes of frames
   pages::Ranges unneeded(MADV_DONTNEED);
-  for_each_lost(r, [&](Thread& t) {
+  for_each_lost(group, [&](Thread& t) {
     const Stack& s = *t.stack.load();
     if (s.ours)
       unneeded.add(static_cast<const char*>(s.frame) - kBelowTrampoline, s.base.load() + s.size);
@@ -222,7 +248,7 @@ void ready_pages(const Runtime& r) {
   });
   unneeded.apply();
   pages::Ranges written(MADV_POPULATE_WRITE);
-  for_each_lost(r, [&](Thread& t) {
+  for_each_lost(group, [&](Thread& t) {
     const Stack& s = *t.stack.load();
     const char* base = s.base.load();
     const auto* sp = reinterpret_cast<const char*>(s.context.sp);
@@ -232,15 +258,31 @@ void ready_pages(const Runtime& r) {
     written.add(below < base && sp >= base ? base : below, sp + kAroundWait);
     return true;
   });
-  for_each_lost(r, [&](Thread& t) {  // what is booked when all are there
+  for_each_lost(group, [&](Thread& t) {  // what is booked when all are there
     written.add(reinterpret_cast<const char*>(&t), reinterpret_cast<const char*>(&t + 1));
     return true;
   });
 }
 
+// Of one that goes on by itself.
+int take_image(const Group& group) {
+  Stack& s = *group.one->stack.load();
+  if (s.image != nullptr) return 0;
+  const long memory = sys::call(SYS_mmap, 0, static_cast<long>(image::most()),
+                                PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory < 0 && memory > -4096) return ENOMEM;
+  s.image = reinterpret_cast<char*>(memory);
+  image::take(group.one->handle, s.image);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // another thread may fork
+  ready_pages(group);
+  return 0;
+}
+
 // Images of all threads, in one mapping. Taken once: a second try finds the thread blocks
 // overwritten by the first.
-int take_images(Runtime& r, std::uint32_t count) {
+int take_images(const Group& group, std::uint32_t count) {
+  if (group.one != nullptr) return take_image(group);
+  Runtime& r = group.runtime;
   if (r.images != nullptr) return 0;
   const std::size_t size = image::most() * count;
   const long memory = sys::call(SYS_mmap, 0, static_cast<long>(size), PROT_READ | PROT_WRITE,
@@ -248,7 +290,7 @@ int take_images(Runtime& r, std::uint32_t count) {
   if (memory < 0 && memory > -4096) return ENOMEM;
   auto* const all = reinterpret_cast<char*>(memory);
   char* next = all;
-  for_each_lost(r, [&](Thread& t) {
+  for_each_lost(group, [&](Thread& t) {
     t.stack.load()->image = next;
     const std::size_t taken = image::take(t.handle, next);
     // The others will mostly be as large.
@@ -259,13 +301,13 @@ int take_images(Runtime& r, std::uint32_t count) {
   r.images_size = size;
   r.images = all;
   std::atomic_signal_fence(std::memory_order_seq_cst);  // another thread may fork
-  ready_pages(r);
+  ready_pages(group);
   return 0;
 }
 
 // They begin as they began once: without thread-local objects, and without what they had done.
-void prepare_again(const Runtime& r) {
-  for_each_lost(r, [](Thread& t) {
+void prepare_again(const Group& group) {
+  for_each_lost(group, [](Thread& t) {
     Stack& s = *t.stack.load();
     s.again = true;
     s.destructors = nullptr;  // of objects that nobody destroys
@@ -279,13 +321,14 @@ void drop_images(Runtime& r) {
 }
 
 // True if all can; else says once why not, and never tries again in this process.
-bool possible(Runtime& r, std::uint32_t& count) {
+bool possible(const Group& group, std::uint32_t& count) {
+  const Runtime& r = group.runtime;
   const char* why = nullptr;
   const Thread* whose = nullptr;
   count = 0;
   if (r.policy != Policy::rerun) why = why_not_here();
   if (why == nullptr) {
-    for_each_lost(r, [&](Thread& t) {
+    for_each_lost(group, [&](Thread& t) {
       count++;
       why = obstacle(t);
       whose = &t;
@@ -297,36 +340,67 @@ bool possible(Runtime& r, std::uint32_t& count) {
   return false;
 }
 
-int revive_now(Runtime& r) {
+int revive_now(const Group& group) {
+  Runtime& r = group.runtime;
   std::uint32_t count;
-  if (!possible(r, count)) return ENOTSUP;
+  if (!possible(group, count)) return ENOTSUP;
   const Nanoseconds start = now();
-  if (!r.objects_rebuilt) {
+  if (group.one != nullptr) {
+    // Nobody shares them with a parent that has ended.
+    const int error = forkall::parent_has_ended() ? 0 : kernel_objects::rebuild(r, *group.one);
+    if (error != 0) return error;
+  } else if (!r.objects_rebuilt) {
     if (const int error = kernel_objects::rebuild(r)) return error;
     r.objects_rebuilt = true;
   }
   // libc's own handlers need nothing that is missing here, and other threads wait for them.
   const sys::SignalsBlocked blocked(~sys::kLibcSignals);
   if (r.policy == Policy::rerun) {
-    prepare_again(r);
-  } else if (const int error = take_images(r, count)) {
+    prepare_again(group);
+  } else if (const int error = take_images(group, count)) {
     return error;
   }
-  forget_waiters(r);
+  char* const image = group.one != nullptr ? group.one->stack.load()->image : nullptr;
+  forget_waiters(group);
   begin();
   std::uint32_t made;
-  if (const int error = make_all(r, made)) {
-    give_up(r, made);
+  if (const int error = make_all(group, made)) {
+    give_up(group, made);
     return error;
   }
   if (r.signal != 0) by_signal::forker_went_on();
-  book(r, made);
-  if (r.images != nullptr) drop_images(r);  // each has read its own
+  book(group, made);
+  // Each has read its own.
+  if (image != nullptr) {
+    sys::call(SYS_munmap, sys::arg(image), static_cast<long>(image::most()));
+  } else if (r.images != nullptr) {
+    drop_images(r);
+  }
   enter_phase(going_on);
   if (settings.log == Log::info)
     say("{} {} threads of {} in {} us", r.policy == Policy::rerun ? "reran" : "resumed", made,
         r.name, (now() - start) / kMicrosecond);
   return 0;
+}
+
+// One revival at a time: whoever else wants one waits.
+template <class Work>
+int alone(Work&& work) {
+  const int kept = errno;
+  std::uint32_t idle = 0;
+  while (!revival.busy.compare_exchange_strong(idle, 1)) {
+    sys::futex_wait(&revival.busy, 1, nullptr);
+    idle = 0;
+  }
+  inside = true;
+  int error = 0;
+  // The enqueue may come from a small stack.
+  if (!own_stack::run_large([&] { error = work(); })) error = work();
+  inside = false;
+  revival.busy.store(0);
+  sys::futex_wake_all(&revival.busy);
+  errno = kept;
+  return error;
 }
 
 void settled(Runtime& r) {
@@ -340,18 +414,9 @@ bool possible_here() { return image::probe() && why_not_here() == nullptr; }
 
 int revive(Runtime& r) {
   if (inside || !r.resumable.load() || !forking::is_this_process()) return 0;
-  const int kept = errno;
-  std::uint32_t idle = 0;
-  while (!revival.busy.compare_exchange_strong(idle, 1)) {
-    sys::futex_wait(&revival.busy, 1, nullptr);
-    idle = 0;
-  }
-  int error = 0;
-  if (r.resumable.load()) {
-    inside = true;
-    // The enqueue may come from a small stack.
-    if (!own_stack::run_large([&] { error = revive_now(r); })) error = revive_now(r);
-    inside = false;
+  return alone([&] {
+    if (!r.resumable.load()) return 0;
+    const int error = revive_now({r});
     if (error == 0) {
       __atomic_store_n(&r.handle.lost, 0, __ATOMIC_RELEASE);
       settled(r);
@@ -360,11 +425,21 @@ int revive(Runtime& r) {
     } else {
       report_respawn_failed(r, error);
     }
-  }
-  revival.busy.store(0);
-  sys::futex_wake_all(&revival.busy);
-  errno = kept;
-  return error;
+    return error;
+  });
+}
+
+bool is_reviving() { return inside; }
+
+int revive(Thread& t) {
+  if (inside || !forking::is_this_process()) return EAGAIN;
+  return alone([&] {
+    if (!threads::is_lost(t)) return 0;
+    Runtime& r = *t.runtime;
+    const int error = revive_now({r, &t});
+    if (error != 0 && error != ENOTSUP) report_respawn_failed(r, error);
+    return error;
+  });
 }
 
 void revive_eager() {
@@ -378,11 +453,12 @@ void after_fork_child(const ChildEntry& entry) {
   int count = 0;
   for (int i = 0; i < runtimes::highest(); i++) {
     Runtime& r = runtimes::at(i);
-    if (!r.in_use.load(std::memory_order_relaxed) || !makes_anew(r.policy)) continue;
+    if (!r.in_use.load(std::memory_order_relaxed)) continue;
+    r.objects_rebuilt = false;
+    if (!makes_anew(r.policy)) continue;
     // Eager is what is done for registered runtimes and Python's threads too, in their own ways.
     const bool lost = r.handle.lost != 0 && (r.policy != Policy::eager || has_stacks(r));
     r.resumable.store(lost, std::memory_order_relaxed);
-    r.objects_rebuilt = false;
     if (lost) count++;
   }
   pending.store(count, std::memory_order_relaxed);
@@ -417,6 +493,7 @@ bool arrive(Stack& s, const void* frame, image::Rest& rest) {
 
 void go_on(Thread& t, Stack& s, const image::Rest& rest) {
   const int id_before = t.tid.exchange(sys::gettid());
+  threads::note_former_tid(t, id_before);
   threads::current_thread = &t;
   image::finish(rest);
   threads::destructors::register_again(s.destructors);

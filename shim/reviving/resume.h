@@ -35,6 +35,12 @@ void after_fork_child(const ChildEntry&);
 // the like if they could not be made, ENOTSUP if they cannot be resumed (reported once).
 int revive(Runtime& r);
 
+// One lost thread of policy forkall, by itself. As revive(); EAGAIN also where nothing may be made
+// anew now: in a vfork child, in a thread that is reviving.
+int revive(Thread& t);
+// The calling thread is making threads anew.
+bool is_reviving();
+
 // Those whose policy is `eager`: in the interposed fork, when libc's own work is done.
 void revive_eager();
 

@@ -10,6 +10,7 @@
 
 #include "shim/base/clock.h"
 #include "shim/base/compiler.h"
+#include "shim/reviving/forkall.h"
 #include "shim/reviving/resume.h"
 #include "shim/waiting/wait.h"
 
@@ -54,6 +55,7 @@ FORKMEND_INLINE void on_act(pthread_t thread) {
 // The calling thread is about to block.
 FORKMEND_INLINE void on_block(WaitCall call, const void* object, const void* caller) {
   if (any()) blocks(call, object, caller);
+  if (forkall::any()) forkall::blocks(call, object);
 }
 
 }  // namespace forkmend::trigger

@@ -27,6 +27,7 @@ constexpr int kBuiltInCount = sizeof kBuiltIn / sizeof kBuiltIn[0];
 
 constexpr const char* kSystemFile = "/etc/forkmend.toml";
 constexpr const char* kProfilesSetting = "FORKMEND_PROFILES";
+constexpr Policy kDefaultPolicy = Policy::report;  // for threads of no profile
 constexpr int kMaxLoaded = 64;      // profiles from files; one file of a site rarely has five
 constexpr int kSettingText = 4096;  // text of settings that files gave, kept for the process's life
 
@@ -317,6 +318,8 @@ bool asked_to_make_anew() {
 }
 
 bool resumes_by_thread_name() { return some_resume_by_name.load(std::memory_order_relaxed); }
+
+Policy default_policy() { return policy_for("*", kDefaultPolicy); }
 
 Policy policy_for(std::string_view name, Policy fallback) {
   Policy policy = fallback;

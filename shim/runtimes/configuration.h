@@ -55,6 +55,9 @@ bool makes_anew_unasked(const char* path);
 // True if a profile that names threads resumes them: who is meant is known only when they run.
 bool resumes_by_thread_name();
 
+// What is done for threads of no profile: FORKMEND_POLICY=*:POLICY.
+Policy default_policy();
+
 // The policy in force for a runtime called `name` (FORKMEND_POLICY), else `fallback`.
 Policy policy_for(std::string_view name, Policy fallback);
 

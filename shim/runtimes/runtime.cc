@@ -12,6 +12,7 @@
 #include "shim/reviving/quiesce.h"
 #include "shim/reviving/resume.h"
 #include "shim/runtimes/configuration.h"
+#include "shim/runtimes/interpreters.h"
 
 namespace forkmend::runtimes {
 
@@ -80,7 +81,9 @@ Runtime* for_profile(const configuration::Match& match, const modules::Module* m
   r->dso = module;
   r->profile = match.profile;
   r->profile_origin = match.origin;
-  r->policy = configuration::policy_for(r->name, known ? match.profile->policy : Policy::report);
+  r->policy = configuration::policy_for(
+      r->name, known ? match.profile->policy : configuration::default_policy());
+  if (r->policy == Policy::forkall && interpreters::is_one(*module)) r->policy = Policy::report;
   r->settle = known && match.profile->settle != 0;
   r->unasked = known && configuration::is_unasked(*match.profile);
   if (known && r->policy != Policy::leave) declared::declare(*match.profile);

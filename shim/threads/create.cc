@@ -14,6 +14,7 @@
 #include "shim/locks/layout.h"
 #include "shim/python/entry.h"
 #include "shim/reviving/by_signal.h"
+#include "shim/reviving/forkall.h"
 #include "shim/reviving/image.h"
 #include "shim/reviving/rerun.h"
 #include "shim/reviving/resume.h"
@@ -45,7 +46,12 @@ const void* start_symbol(const void* caller, void* (*start)(void*), void* argume
 void ended(void* record) {
   Thread* t = static_cast<Thread*>(record);
   t->libc_call.frame.store(nullptr, std::memory_order_relaxed);  // cancelled inside of it
-  if (!t->registered && t->stack.load(std::memory_order_relaxed) == nullptr) {
+  Stack* s = t->stack.load(std::memory_order_relaxed);
+  if (!t->registered && (s == nullptr || s->stands)) {
+    if (s != nullptr) {
+      stacks::ending(*s);
+      forkall::ended();
+    }
     runtimes::leave(*t);
     current_thread = nullptr;
     release(t);
@@ -118,6 +124,7 @@ FORKMEND_NOINLINE void* trampoline_on_stack(void* record) {
   } else {
     s->frame = frame;
     s->handle = pthread_self();
+    stacks::begun(*s);
     image::see(s->handle, s->base.load() + s->size);
     read_mask(*s);
     if (t->runtime->signal != 0) {
@@ -141,6 +148,7 @@ bool wants_stack(const Thread& t) {
   const Runtime* r = t.runtime;
   if (r == nullptr || r->from_api) return false;
   if (r->policy == Policy::rerun) return true;
+  if (r->policy == Policy::forkall) return resume::possible_here();
   const bool candidate =
       resumes(r->policy) || (r->profile == nullptr && configuration::resumes_by_thread_name());
   return candidate && resume::possible_here();
@@ -151,14 +159,23 @@ constexpr int kNoStack = -1;
 // As pthread_create, on a stack of the shim's own where that is wanted and to be had.
 int create_thread(Thread* t, pthread_t* handle, const pthread_attr_t* attributes) {
   pthread_attr_t own;
+  const bool by_itself = t->runtime != nullptr && t->runtime->policy == Policy::forkall;
+  std::size_t given = 0;
+  // A program that gives a stack has counted its bytes.
+  if (by_itself && stacks::given(attributes, given) != nullptr) return kNoStack;
   Stack* s = wants_stack(*t) ? stacks::take(attributes, own) : nullptr;
   if (s == nullptr) return kNoStack;
   s->owner.store(t);
   t->stack.store(s);
-  if (!resumes(t->runtime->policy)) rerun::note_argument(*t, *s);  // one that a name may claim too
+  if (by_itself) {
+    s->stands = true;
+    forkall::began();
+  } else if (!resumes(t->runtime->policy))  // one that a name may claim too
+    rerun::note_argument(*t, *s);
   const int result = real().pthread_create(handle, &own, trampoline_on_stack, t);
   if (result != 0) {
     t->stack.store(nullptr);
+    if (s->stands) forkall::ended();
     stacks::give_back(s);
   }
   return result;
@@ -196,10 +213,11 @@ void reap() {
 
 namespace {
 
-Thread* prepare(const void* caller, const void* symbol) {
+Thread* prepare(const void* caller, const void* symbol, const void* start, const void* argument) {
   before_first();
   if (live().load(std::memory_order_relaxed) <= 1) forking::catch_up();
   trigger::on_create(caller);
+  if (forkall::any()) forkall::creates(start, argument);
   reap();
   Thread* t = allocate();
   if (t == nullptr) return nullptr;
@@ -223,7 +241,7 @@ int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*start)(v
   const Apart apart(attributes);
   const void* symbol = start_symbol(caller, start, argument);
   for (;;) {
-    Thread* t = prepare(caller, symbol);
+    Thread* t = prepare(caller, symbol, reinterpret_cast<const void*>(start), argument);
     if (t == nullptr) return real().pthread_create(handle, attributes, start, argument);
     t->start = start;
     t->argument = argument;
@@ -241,7 +259,7 @@ int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*start)(v
 
 int create_c11(thrd_t* handle, thrd_start_t start, void* argument, const void* caller) {
   for (;;) {
-    Thread* t = prepare(caller, caller);
+    Thread* t = prepare(caller, caller, reinterpret_cast<const void*>(start), argument);
     if (t == nullptr) return real().thrd_create(handle, start, argument);
     t->start_c11 = start;
     t->argument = argument;
@@ -264,6 +282,7 @@ void set_name(pthread_t handle, const char* name) {
   copy_text(t->name, name);
   Runtime* r = runtimes::attribute_by_name(*t, name);
   if (r == nullptr || t != self()) return;  // its list of held locks begins with the thread itself
+  forkall::leave(*t);                       // its policy is another one now
   runtimes::leave(*t);
   runtimes::enter(*t, r);
 }

@@ -152,6 +152,11 @@ Thread* live_with_handle(pthread_t handle) {
   return found;
 }
 
+void note_former_tid(Thread& t, int tid) {
+  for (int i = kFormerTids - 1; i > 0; i--) t.former_tids[i] = t.former_tids[i - 1];
+  t.former_tids[0] = tid;
+}
+
 void after_fork_child(const ChildEntry&, int tid) {
   generation.store(generation.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   Thread* t = current_thread;
@@ -167,8 +172,7 @@ void after_fork_child(const ChildEntry&, int tid) {
   first_live.store(own, std::memory_order_relaxed);
   survivor.store(t, std::memory_order_relaxed);
   if (t == nullptr) return;
-  for (int i = kFormerTids - 1; i > 0; i--) t->former_tids[i] = t->former_tids[i - 1];
-  t->former_tids[0] = t->tid.load(std::memory_order_relaxed);
+  note_former_tid(*t, t->tid.load(std::memory_order_relaxed));
   t->tid.store(tid, std::memory_order_relaxed);
   t->state.become({ThreadState::running, generation.load(std::memory_order_relaxed), t->serial()});
 }

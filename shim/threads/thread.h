@@ -180,6 +180,9 @@ inline bool has_been(const Thread& t, int tid) {
   }
   return false;
 }
+// The thread goes on under another tid; what it holds carries this one.
+void note_former_tid(Thread& t, int tid);
+
 // A thread, if it has a record, goes into a lock that cannot be seen, and out of it. Not below
 // zero: it may have had no record when it went in.
 inline void enter_invisible(Thread* t) {

@@ -4,6 +4,7 @@
 #include "shim/base/lazy.h"
 #include "shim/base/spinlock.h"
 #include "shim/python/bridge.h"
+#include "shim/reviving/forkall.h"
 #include "shim/reviving/trigger.h"
 #include "shim/runtimes/runtime.h"
 #include "shim/waiting/blocking.h"
@@ -81,7 +82,7 @@ LostWait* lost_wait(const void* object) {
   return nullptr;
 }
 
-void note(const void* object, const void* caller, bool in_handlers) {
+void note(const void* object, const void* caller, bool in_handlers, int wakes) {
   Thread* t = waiting::enter();
   if (t != nullptr) {
     t->signalled[t->signalled_next % kSignalledSlots] = object;
@@ -89,6 +90,7 @@ void note(const void* object, const void* caller, bool in_handlers) {
   }
   if (FORKMEND_LIKELY(!watch::needed())) return;
   trigger::on_wake(object, caller, in_handlers);
+  if (forkall::any()) forkall::woke(object, caller, in_handlers, wakes);
   // The interpreter signals its own lock at the same address as before the fork, where lost threads
   // waited for it: no work. An extension that signals is another matter, with the GIL or without.
   if (python::is_interpreters(caller)) return;

@@ -13,8 +13,9 @@
 namespace forkmend::handover {
 
 // The calling thread signals a condition variable, posts a semaphore or wakes a futex.
-// `in_handlers`: by a call that signal handlers may make.
-void note(const void* object, const void* caller, bool in_handlers);
+// `in_handlers`: by a call that signal handlers may make; `wakes`: how many waiters at most.
+inline constexpr int kAll = 0x7fffffff;
+void note(const void* object, const void* caller, bool in_handlers, int wakes = 1);
 // It writes to a descriptor: eight bytes are an eventfd's wake-up.
 void note_write(int fd, std::size_t size, const void* caller);
 // A function of the runtime's that its profile names was called, and its threads are still lost.

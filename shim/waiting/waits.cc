@@ -10,6 +10,7 @@
 #include "shim/locks/layout.h"
 #include "shim/locks/lost_waiters.h"
 #include "shim/locks/orphan.h"
+#include "shim/reviving/forkall.h"
 #include "shim/reviving/trigger.h"
 #include "shim/threads/lost.h"
 #include "shim/threads/stacks.h"
@@ -90,7 +91,7 @@ FORKMEND_INLINE int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, Timeout tim
     const auto unlock = [&] { real().pthread_mutex_unlock(m); };
     const auto lock = [&] { real().pthread_mutex_lock(m); };
     if (!park.run([&] { result = function(t); }, unlock, lock)) {
-      real().pthread_mutex_lock(m);
+      locks::take_back(*t, m);
       result = 0;  // a spurious wakeup
     }
     park.leave_with(unlock, lock);
@@ -125,6 +126,27 @@ long futex_slice(long word, long operation, long value, const timespec& deadline
     result = sys::call(SYS_futex, word, command, value, sys::arg(&timeout), 0, mask);
   } while (result == -EINTR && restart::would_restart());
   return result;
+}
+
+// FUTEX_WAKE_OP wakes waiters of two words; FUTEX_REQUEUE moves waiters to another word, which for
+// one that is lost can only be a wake-up.
+void note_futex_wake(long word, long command, long value, long more, long second,
+                     const void* caller) {
+  const auto address = [](long a) { return reinterpret_cast<const void*>(a); };
+  const auto number = [](long n) { return static_cast<int>(n); };
+  switch (command) {
+    case FUTEX_WAKE:
+    case FUTEX_WAKE_BITSET:
+      return handover::note(address(word), caller, true, number(value));
+    case FUTEX_WAKE_OP:
+      handover::note(address(word), caller, true, number(value));
+      return handover::note(address(second), caller, true, number(more));
+    case FUTEX_REQUEUE:
+    case FUTEX_CMP_REQUEUE:
+      return handover::note(address(word), caller, true, handover::kAll);
+    default:
+      return;
+  }
 }
 
 long futex_wait(long word, long operation, long value, long timeout, long second, long mask,
@@ -173,6 +195,7 @@ template <class Call>
 int join_by(pthread_t thread, void** result, const void* caller, Call&& call) {
   enter();
   trigger::on_block(WaitCall::join, reinterpret_cast<const void*>(thread), caller);
+  if (forkall::any()) forkall::acts_on(thread);
   int error = 0;
   if (threads::settle_lost(thread, result, error)) return error;
   error = call();
@@ -197,7 +220,7 @@ int cond_signal(pthread_cond_t* c, const void* caller) {
 }
 
 int cond_broadcast(pthread_cond_t* c, const void* caller) {
-  handover::note(c, caller, false);
+  handover::note(c, caller, false, handover::kAll);
   locks::forget_lost_waiters(c);
   cond_queue::broadcast(c);
   return real().pthread_cond_broadcast(c);
@@ -284,9 +307,7 @@ int barrier_wait(pthread_barrier_t* b, const void* caller) {
 long futex(long word, long operation, long value, long timeout, long second, long mask,
            const void* caller) {
   if (!is_futex_wait(operation)) {
-    const long command = operation & FUTEX_CMD_MASK;
-    if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET)
-      handover::note(reinterpret_cast<const void*>(word), caller, true);
+    note_futex_wake(word, operation & FUTEX_CMD_MASK, value, timeout, second, caller);
     return real().syscall(SYS_futex, word, operation, value, timeout, second, mask);
   }
   const long result = futex_wait(word, operation, value, timeout, second, mask, caller);

@@ -26,7 +26,7 @@ BESIDE = 6
 
 # Shortest first, so that what breaks is known early; unit tests before all.
 MODULES = ("unit", "header", "fuzz", "lockups", "primitives", "records", "raw_forks", "pools", "resume", "rerun", "declared", "by_signal", "exit",
-           "forks", "libc_calls", "deadlines", "busy", "allocators", "healthy", "harmless_environment",
+           "forks", "forkall", "libc_calls", "deadlines", "busy", "allocators", "healthy", "harmless_environment",
            "harmless_programs", "loading", "reports", "python", "python_threads",
            "runtimes", "repro", "lint", "soak")
 
