@@ -115,8 +115,8 @@ struct Row {
 constexpr std::string_view kMilliseconds = "milliseconds, 0 to 3600000";
 
 constexpr std::string_view kPolicyForm =
-    "NAME:POLICY with leave, report, quiesce, drain, callback, rerun, resume or eager";
-static_assert(kPolicyCount == 8, "name the new policy above");
+    "NAME:POLICY with leave, report, forkall, quiesce, drain, callback, rerun, resume or eager";
+static_assert(kPolicyCount == 9, "name the new policy above");
 
 constexpr Row kRows[] = {
     {"on_lockup", "report, abort or exit:N", [](const char* v) { return parse_on_lockup(v); }},
