@@ -265,7 +265,7 @@ void blocks(WaitCall call, const void* object) {
     owner = locks::orphan_owner(static_cast<const pthread_rwlock_t*>(object));
   }
   // One that waits without end holds the lock there too, until it is woken: it is an orphan's.
-  if (owner != nullptr && owner->wait.timeout != kNoTimeout && may_go_on(*owner))
+  if (owner != nullptr && owner->wait.timeout != Timeout::none && may_go_on(*owner))
     go_on(const_cast<Thread&>(*owner), "it holds a lock that is waited for");
 }
 

@@ -113,7 +113,8 @@ TEST_CASE("each problem has its line, and the profile is not delivered") {
   one("policy = \"drain\"\n[match]\ndso = [\"x\"]\n", "f:1: the profile has no name: ");
   one("name = \"x\"\n[match]\ndso = [\"x\"]\n", "f:1: the profile has no policy: ");
   one("name = \"x\"\npolicy = \"cure\"\n[match]\ndso = [\"x\"]\n",
-      "f:2: unknown policy \"cure\": use one of leave, report, quiesce, drain, callback, rerun, "
+      "f:2: unknown policy \"cure\": use one of leave, report, forkall, quiesce, drain, callback, "
+      "rerun, "
       "resume, eager");
   one("name = \"x\"\npolicy = 3\n[match]\ndso = [\"x\"]\n", "f:2: policy is an integer: ");
   one("name = \"x\"\npolicy = \"drain\"\n", "f:1: nothing to match: ");
