@@ -18,7 +18,6 @@
 #include "shim/locks/lost_waiters.h"
 #include "shim/locks/random.h"
 #include "shim/python/embedder.h"
-#include "shim/python/lost.h"
 #include "shim/reporting/modules.h"
 #include "shim/reviving/callback.h"
 #include "shim/reviving/declared.h"
@@ -262,7 +261,6 @@ void come_to_rest() { Protocol::come_to_rest(); }
 void after_parent(Fork& fork) {
   Protocol::parent();
   end(fork);
-  python::lost::release();
   python::embedder::after_parent();
 }
 void after_child(Fork& fork) {

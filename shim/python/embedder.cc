@@ -38,6 +38,7 @@ void before() {
 }
 
 void after_parent() {
+  lost::release();
   if (!announced) return;
   announced = false;
   api.PyOS_AfterFork_Parent();

@@ -6,7 +6,6 @@
 
 #include "shim/base/lazy.h"
 #include "shim/base/syscall.h"
-#include "shim/threads/thread.h"
 
 namespace forkmend::python::sockets {
 namespace {
@@ -18,7 +17,7 @@ constexpr int kMostDescriptors = 4096;
 struct Connection {
   unsigned long inode;  // 0: none known
   int tid;
-  std::uint32_t generation;  // of the process where it was connected
+  int pid;  // of the process where it was connected
 };
 struct Table {
   Connection at[kMostDescriptors];
@@ -53,7 +52,7 @@ void note_connect(PyObject* arguments) {
   if (fd >= kMostDescriptors || !is_stream(fd)) return;
   Table* all = table.get();
   if (all == nullptr) return;
-  all->at[fd] = {inode_of(fd), sys::gettid(), threads::generation.load()};
+  all->at[fd] = {inode_of(fd), sys::gettid(), sys::getpid()};
   if (fd > highest) highest = fd;
 }
 
@@ -68,7 +67,7 @@ unsigned long stream_inode(int fd) {
 int connected_by(int fd, unsigned long inode) {
   const Table* all = table.existing();
   if (all == nullptr || fd < 0 || fd >= kMostDescriptors || all->at[fd].inode != inode) return 0;
-  return all->at[fd].generation == threads::generation.load() ? kConnectedHere : all->at[fd].tid;
+  return all->at[fd].pid == sys::getpid() ? kConnectedHere : all->at[fd].tid;
 }
 
 bool cut(int fd, unsigned long inode) {
