@@ -19,7 +19,6 @@ namespace {
 
 constexpr std::size_t kIdSize = 6;  // of a lockup's id, in hexadecimal digits
 
-
 int as_pid(const std::string& text) {
   int pid = 0;
   const auto result = std::from_chars(text.data(), text.data() + text.size(), pid);

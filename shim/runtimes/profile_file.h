@@ -2,9 +2,9 @@
 //
 // Promises: one file in, everything that is right in it and everything that is wrong with it out;
 // each problem names its line and what to do; a profile with a problem is not delivered. Never
-// throws or aborts for what a file contains, recurses a bounded depth, reads regular files only, and
-// never exceeds the limits of profile.h.
-// Does not: know the settings' names or values (the shared object does), or match profiles.
+// throws or aborts for what a file contains, recurses a bounded depth, reads regular files only,
+// and never exceeds the limits of profile.h. Does not: know the settings' names or values (the
+// shared object does), or match profiles.
 //
 // Used by the `forkmend` command, by the program that embeds the built-in profiles, and by
 // libforkmend-config.so; never by the shared object itself. Needs toml++ and the standard library.

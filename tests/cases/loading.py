@@ -161,7 +161,7 @@ def control_bytes(t):
         file.write("name = 5\n\"\\u001b[1m\" = 1\n")
     os.mkdir(directory)
     program = os.fsencode(t.directory) + b"/" + HOSTILE
-    shutil.copy(places.PROGRAMS / "inert", program + b"/inert")
+    shutil.copy(os.fsencode(places.PROGRAMS / "inert"), program + b"/inert")
     hostile = os.fsdecode(HOSTILE.replace(b"\n", b""))
     for name, value in [(name, hostile) for name in BAD] + [
             ("FORKMEND_POLICY", os.fsdecode(HOSTILE) + ":"), ("FORKMEND_" + hostile, "1"), ("FORKMEND_PROFILES", "+" + hostile),
@@ -262,7 +262,7 @@ def report_directory(t):
 def report_control_bytes(t):
     """Names of threads and programs: on one line, in the block of a terminal, in the file and out of `forkmend report`."""
     program = os.fsencode(t.directory) + b"/" + HOSTILE
-    shutil.copy(places.PROGRAMS / "orphan_lock", program)
+    shutil.copy(os.fsencode(places.PROGRAMS / "orphan_lock"), program)
     settings = {"FORKMEND_ON_LOCKUP": "exit:3", "FORKMEND_GRACE_MS": "200"}
     done = run_raw(t, [program, "normal", HOSTILE_THREAD], **settings)
     t.same("exit", done.returncode, 3)

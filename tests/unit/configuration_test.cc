@@ -59,10 +59,8 @@ TEST_CASE("configuration: FORKMEND_POLICY") {
           EXPECT(configuration::policy_for("", Policy::drain) == Policy::drain);
           Policy policy;
           for (int i = 0; i < kPolicyCount; i++)
-            EXPECT(parse_policy(kPolicyNames[i], policy) &&
-                   policy == static_cast<Policy>(i));
-          EXPECT(!parse_policy("Drain", policy) &&
-                 !parse_policy("", policy));
+            EXPECT(parse_policy(kPolicyNames[i], policy) && policy == static_cast<Policy>(i));
+          EXPECT(!parse_policy("Drain", policy) && !parse_policy("", policy));
         }) == 0);
 }
 
