@@ -1,6 +1,6 @@
 // What headers of libstdc++ and fmt refer to and this object never reaches.
 //
-// The shared object needs libc alone (DESIGN rule 2): no libstdc++, neither linked nor inside,
+// The shared object needs libc alone: no libstdc++, neither linked nor inside,
 // since even its static form brings a constructor that allocates. Formatting goes into fixed
 // buffers, so nothing here is ever called; if it were, a trap with the name on the stack beats a
 // silent wrong.

@@ -1,4 +1,4 @@
-// Where code may run, visible in the types (DESIGN rule 1).
+// Where code may run, visible in the types: the compiler checks it.
 //
 // ChildEntry: proof that the caller is the fork protocol on entry to a child. A function that takes
 // one promises: stores and raw system calls only; no malloc, no lock that others take, no stdio,

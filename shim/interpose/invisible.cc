@@ -1,6 +1,6 @@
 // Locks that cannot be seen: a thread inside one of these is never stopped at the gate, since what
 // it holds (the loader's list, a stream, a half-run initialiser) others need. Without these counts
-// 3 of 31 children of a busy pool hung (FACTS, "The gate beside other allocators").
+// 3 of 31 children of a busy pool beside jemalloc hung.
 //
 // dlopen and dlclose are not here: libc finds the caller's search path from the return address, and
 // an interposer that comes back from the call would stand in its place.

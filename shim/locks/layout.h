@@ -1,4 +1,4 @@
-// What libc's locks look like inside. The one place that knows (DESIGN rule 3).
+// What libc's locks look like inside. The one place that knows.
 //
 // Promises: every offset is checked against a lock made for the purpose before it is used; where
 // the check fails, the accessors say "unknown" and the features that need them are off, with one

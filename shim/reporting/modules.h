@@ -38,8 +38,8 @@ const Module* find_or_refresh(const void* address);
 const char* path_of_loaded(const void* address);
 
 // True for code inside a memory allocator: a thread that waits or locks there is never stopped and
-// never counts as parked, since the allocator's prepare handler may wait for it (FACTS, "The gate
-// beside other allocators"). Async-signal-safe, a few comparisons.
+// never counts as parked, since the allocator's prepare handler may wait for it (a fork beside
+// jemalloc hung so). Async-signal-safe, a few comparisons.
 bool is_in_allocator(const void* address);
 
 // True if this process has an allocator that is known not to be libc's.

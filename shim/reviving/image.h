@@ -1,7 +1,7 @@
 // What of a thread lies outside of its stack: its thread-local storage, its dynamic-TLS vector, its
 // values of pthread keys, its cleanup handlers, its cancellation state, its locale.
 //
-// The one place that knows libc's thread block (DESIGN rule 3). Everything is found by probing with
+// The one place that knows libc's thread block. Everything is found by probing with
 // a thread's own values; the offsets held from glibc 2.31 to 2.43.
 // Promises: take() reads the block of a lost thread whose stack is intact; put_back() writes it to
 // the calling thread, made anew at the same address, but for what belongs to libc itself (its own

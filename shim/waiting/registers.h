@@ -3,7 +3,7 @@
 // Promises: capture_here() stores the callee-saved registers, sp and ip of the function it is
 // inlined into, at one point; while that function's frame lives, DWARF unwinding from ip finds its
 // callers. Stores only: safe everywhere.
-// Does not: unwind (dl_iterate_phdr takes a lock that fork never resets, FACTS section 3).
+// Does not: unwind (dl_iterate_phdr takes a lock that fork never resets).
 #pragma once
 
 #include <cstdint>
