@@ -72,11 +72,11 @@ def wait_until_idle():
     """Until every thread but this one sleeps, in two looks: then no wake-up of theirs is under way."""
     looks = 0
     while looks < 2:
+        time.sleep(0.02)  # before the look: what is done next is done right after it
         states = []
         for tid in os.listdir("/proc/self/task"):
             if int(tid) != os.getpid():
                 with open("/proc/self/task/%s/stat" % tid) as file:
                     states.append(file.read().rpartition(")")[2].split()[0])
         looks = looks + 1 if all(state == "S" for state in states) else 0
-        time.sleep(0.02)
     return len(states)
