@@ -19,7 +19,8 @@ namespace forkmend::python::lost {
 // earlier.
 void before();
 void hold();
-void release();  // in parent and child; within fork: no Python code, and no call that needs its locks
+void release();  // in parent and child; within fork: no Python code, and no call that needs its
+                 // locks
 void after_in_parent();
 void after_in_child();
 

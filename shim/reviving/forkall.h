@@ -47,8 +47,6 @@ void woke(const void* object, const void* caller, bool in_handlers, int wakes);
 void acts_on(pthread_t handle);
 // It is about to block. Who holds what it blocks on goes on first, and who was put off.
 void blocks(WaitCall call, const void* object);
-// It writes to a descriptor.
-void wrote(int fd, const void* caller);
 // It creates a thread.
 void creates(const void* start, const void* argument);
 
