@@ -214,6 +214,8 @@ $(F)/%.o: %.cc
 	@mkdir -p $(@D)
 	$(Q)$(FUZZ_CXX) $(FUZZ_FLAGS) $(DEPEND) -c $< -o $@
 
+$(F)/shim/runtimes/configuration.o: | $(B)/gen/builtin_profiles.inc
+
 define fuzzer_rules
 $(F)/fuzz-$(1): $(F)/tests/fuzz/$(1).o $(FUZZED_$(1):%.cc=$(F)/%.o) \
   $(filter-out $(FUZZED_$(1):%.cc=$(B)/so/%.o) $(FUZZED_$(1):%.cc=$(B)/command/%.o) \
