@@ -1,6 +1,6 @@
 // A spin lock that knows who holds it: for bookkeeping that a signal handler may come upon.
 //
-// Promises: as Spinlock; and a handler that interrupted the holder can tell, and leave what it
+// Promises: as SpinGuard; and a handler that interrupted the holder can tell, and leave what it
 // found alone. Does not: let anybody take it twice.
 #pragma once
 

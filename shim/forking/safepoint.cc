@@ -1,5 +1,6 @@
 #include "shim/forking/safepoint.h"
 
+#include "shim/base/looks.h"
 #include "shim/base/settings.h"
 #include "shim/base/syscall.h"
 #include "shim/base/text.h"
@@ -16,9 +17,7 @@ namespace {
 
 FORKMEND_TLS bool holding;
 
-// Yield for the first looks, since most threads park within a few microseconds; then sleep, since
-// on one CPU the others need it.
-constexpr int kYields = 20;
+// Between looks, after the first ones.
 constexpr Nanoseconds kPause = 20 * kMicrosecond;
 
 // A runtime that missed the deadline n times in a row gets the deadline halved n times, 1/32 at the
@@ -60,15 +59,6 @@ bool any_resumes() {
 bool is_gone(const Thread& t, ThreadState state) {
   const int tid = t.tid.load(std::memory_order_relaxed);
   return state == ThreadState::exiting && tid != 0 && !sys::thread_exists(sys::getpid(), tid);
-}
-
-void pause(int look) {
-  if (look < kYields) {
-    sys::yield();
-    return;
-  }
-  const timespec time = to_timespec(kPause);
-  sys::call(SYS_nanosleep, sys::arg(&time));
 }
 
 // visit(thread, its state, runtime): the state is loaded once, with the rest of its identity; a
@@ -114,7 +104,7 @@ void settle(Nanoseconds start, Nanoseconds longest) {
     const Nanoseconds waited = now() - start;
     if (waited >= longest) return;
     if (look_settled(before, waited) && look_settled(after, waited) && before == after) return;
-    pause(look);
+    pause_between_looks(look, kPause);
   }
 }
 
@@ -186,7 +176,7 @@ void reach() {
       waited = now() - start;
       seen = look_parked(waited);
       if (waited >= longest) break;
-      if (seen == Look::waiting) pause(look);
+      if (seen == Look::waiting) pause_between_looks(look, kPause);
     }
     if (seen != Look::unsettled || waited >= longest) {
       book_misses(waited);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "shim/base/door.h"
+#include "shim/base/looks.h"
 #include "shim/base/settings.h"
 #include "shim/base/syscall.h"
 #include "shim/locks/libc_stuck.h"
@@ -20,9 +21,8 @@ namespace {
 // Who sleeps for another reason than a lock may do so for seconds (a name service that does not
 // answer). A fork is not held up longer than a user would notice.
 constexpr Nanoseconds kLongestAsleep = 10 * kMillisecond;
-// Between looks: first the processor is given away, then it rests.
-constexpr int kYields = 20;
-constexpr Nanoseconds kRest = 50 * kMicrosecond;
+// Between looks, after the first ones.
+constexpr Nanoseconds kPause = 50 * kMicrosecond;
 // After a fork that waited in vain the next ones wait half as long, down to this part of it.
 constexpr int kMostHalvings = 5;
 
@@ -78,15 +78,6 @@ Nanoseconds patience() {
   return any(Place::queued) ? settings.drain : 0;
 }
 
-void rest(int look) {
-  if (look < kYields) {
-    sys::yield();
-    return;
-  }
-  const timespec time = to_timespec(kRest);
-  sys::call(SYS_nanosleep, sys::arg(&time));
-}
-
 // True if nobody is left inside.
 bool wait_until_outside(Nanoseconds start) {
   const int halvings = misses.load(std::memory_order_relaxed);
@@ -94,7 +85,7 @@ bool wait_until_outside(Nanoseconds start) {
     const Nanoseconds longest = patience();
     if (longest == 0) return true;
     if (now() - start >= longest >> halvings) return false;
-    rest(looks);
+    pause_between_looks(looks, kPause);
   }
 }
 
